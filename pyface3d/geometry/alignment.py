@@ -10,7 +10,10 @@ from pyface3d.geometry.checks import check_finite, check_floating, check_shape
 
 
 class Similarity(NamedTuple):
-    """``target = scale * rotation @ source + translation``: scale (B,), rotation (B,D,D), translation (B,D)."""
+    """``target = scale * rotation @ source + translation``.
+
+    scale (B,), rotation (B, D, D), translation (B, D).
+    """
 
     scale: Tensor
     rotation: Tensor
@@ -33,14 +36,14 @@ def align_similarity(
         scale: None fits it; a number or (B,) keeps it fixed (1 gives a rigid motion).
 
     Returns:
-        `Similarity`; the rotation is proper (determinant +1), never a reflection. Where the points leave it open
-        (fewer than D independent directions) it is one of the best; a source of no extent keeps scale 1.
+        `Similarity`; the rotation is proper (determinant +1), never a reflection. Where the points leave it
+        open (fewer than D independent directions) it is one of the best; no extent keeps scale 1.
 
     Raises:
         InputError: wrong shapes, values that are not finite, negative weights or none above zero.
 
-    Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991),
-    equations 38-43, with weights in every mean.
+    Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns"
+    (1991), equations 38-43, with weights in every mean.
     """
     check_floating("source", source)
     check_floating("target", target)

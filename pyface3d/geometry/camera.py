@@ -1,6 +1,7 @@
 """The pinhole camera: from the camera frame (mm) to the image frame (px)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,8 +55,8 @@ class Camera:
             verts_camera: (B, V, 3) in mm.
 
         Returns:
-            verts_image (B, V, 3): u px, v px and the depth in mm. Points at or behind the camera (depth <= 0)
-            have no image; their u and v are not finite or not meaningful, and the rasteriser drops them by depth.
+            verts_image (B, V, 3): u px, v px and the depth in mm. Points at or behind the camera
+            (depth <= 0) have no image: u and v mean nothing there, and the rasteriser drops them by depth.
 
         Raises:
             InputError: wrong dtype or shape.
@@ -103,7 +104,7 @@ class Camera:
         corner = torch.stack([left, top], -1)
         return Camera(self.focal * scale, (self.center - corner) * scale[:, None], height, width)
 
-    def to(self, *args: object, **kwargs: object) -> "Camera":
+    def to(self, *args: Any, **kwargs: Any) -> "Camera":
         """The same cameras with tensors moved or converted as by ``Tensor.to``."""
         return replace(self, focal=self.focal.to(*args, **kwargs), center=self.center.to(*args, **kwargs))
 

@@ -16,7 +16,7 @@ def check_floating(name: str, value: Tensor) -> None:
 
 
 def check_shape(name: str, value: Tensor, shape: tuple[int | str, ...]) -> None:
-    """Raise `InputError` unless ``value`` has ``shape``; a string stands for any size, "..." for leading axes."""
+    """Raise `InputError` unless ``value`` has ``shape``; a string is any size, "..." any leading axes."""
     wanted = list(shape)
     given = list(value.shape)
     if wanted and wanted[0] == "...":

@@ -1,7 +1,7 @@
 """Rotations: axis-angle, matrices and the yaw, pitch, roll of a head.
 
-Angles are radians, matrices act on columns (``R @ p``). A head's rotation maps the model frame (+x right, +y up,
-+z out of the face) to the camera frame (+x right, +y down, +z forward).
+Angles are radians, matrices act on columns (``R @ p``). A head's rotation maps the model frame (+x right,
++y up, +z out of the face) to the camera frame (+x right, +y down, +z forward).
 """
 
 import torch
@@ -98,8 +98,8 @@ def axis_angle_from_rotation(rotation: Tensor) -> Tensor:
 def rotation_from_euler(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """``FRONTAL @ Rz(roll) @ Ry(yaw) @ Rx(pitch)``: the model-to-camera rotation of a head.
 
-    Positive yaw turns the face to the right of the picture, positive pitch lowers the chin (the face looks down),
-    positive roll turns the picture of the head anticlockwise.
+    Positive yaw turns the face to the right of the picture, positive pitch lowers the chin (the face looks
+    down), positive roll turns the picture of the head anticlockwise.
 
     Args:
         yaw, pitch, roll: radians, (...) of one shape.

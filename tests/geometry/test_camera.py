@@ -38,7 +38,8 @@ def test_crop_moves_and_scales_pixels_only():
 
 def test_indexing_keeps_the_batch_axis():
     camera = two_cameras()
-    assert camera[1].focal.tolist() == [800.0] and camera[-1].focal.tolist() == [800.0]
+    assert camera[1].focal.tolist() == [800.0]
+    assert camera[-1].focal.tolist() == [800.0]
     assert len(camera[:1]) == 1
     assert Camera.centered(torch.ones(3), 10, 20).center.tolist() == [[10.0, 5.0]] * 3
 
