@@ -1,0 +1,33 @@
+# The CUDA kernels: one module with a static runtime, so that it imports on a machine without a driver.
+include(CheckLanguage)
+if(NOT PYFACE3D_CUDA MATCHES "^(auto|on|off)$")
+  message(FATAL_ERROR "PYFACE3D_CUDA must be auto, on or off, got '${PYFACE3D_CUDA}'")
+endif()
+if(PYFACE3D_CUDA STREQUAL "off")
+  return()
+endif()
+set(PYFACE3D_DEFAULT_ARCHS 75-real 80-real 86-real 89-real 90-real 90-virtual)
+if(NOT PYFACE3D_CUDA_ARCHS)
+  set(PYFACE3D_CUDA_ARCHS ${PYFACE3D_DEFAULT_ARCHS})
+endif()
+set(CMAKE_CUDA_ARCHITECTURES ${PYFACE3D_CUDA_ARCHS})
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  if(PYFACE3D_CUDA STREQUAL "on")
+    message(FATAL_ERROR "PYFACE3D_CUDA=on, but no nvcc was found; install the CUDA toolkit or set PYFACE3D_CUDA=auto")
+  endif()
+  message(STATUS "pyface3d: no nvcc found, the CUDA kernels are left out")
+  return()
+endif()
+set(CMAKE_CUDA_STANDARD 17)
+enable_language(CUDA)
+file(GLOB PYFACE3D_CUDA_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/csrc/cuda/*.cu)
+pybind11_add_module(_cuda MODULE NO_EXTRAS csrc/bindings_cuda.cpp ${PYFACE3D_CUDA_SOURCES})
+target_include_directories(_cuda PRIVATE csrc ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+target_compile_definitions(_cuda PRIVATE PF3D_MODULE=_cuda)
+# fmad off for the same reason as -ffp-contract=off on the CPU; --Werror all-warnings is a promise of the project.
+target_compile_options(_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CUDA>:-O3 --fmad=false --Werror=all-warnings --threads=2>
+  $<$<COMPILE_LANGUAGE:CXX>:-O2 -Wall -Wextra>)
+set_target_properties(_cuda PROPERTIES
+  LIBRARY_OUTPUT_DIRECTORY ${PYFACE3D_OUTPUT} CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)

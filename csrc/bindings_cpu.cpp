@@ -1,0 +1,23 @@
+// csrc/bindings_cpu.cpp -- the CPU entry points; built once per instruction set (PF3D_MODULE).
+#include "bindings.h"
+#include "cpu/kernels.h"
+
+PYBIND11_MODULE(PF3D_MODULE, m) {
+  // Which modules this processor can run, best first; asked of the baseline module only.
+  m.def("supported", [] {
+    pybind11::list names;
+#if (defined(__x86_64__) || defined(_M_X64)) && defined(__GNUC__)
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+      names.append("avx512");
+    if (avx2) names.append("avx2");
+#endif
+    names.append("baseline");
+    return names;
+  });
+  PF3D_DEFINE(pyface3d::cpu, face_normals);
+  PF3D_DEFINE(pyface3d::cpu, face_normals_backward);
+}

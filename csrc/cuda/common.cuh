@@ -1,0 +1,38 @@
+// csrc/cuda/common.cuh -- launch sizes, error checks and atomics shared by the CUDA kernels.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "core/vec.h"
+
+namespace pyface3d::cuda {
+
+constexpr int kThreads = 256;
+
+// Enough blocks for one thread per item, bounded: kernels walk the rest with a grid-stride loop.
+inline unsigned blocks_for(int64_t items) {
+  return static_cast<unsigned>(std::min<int64_t>((items + kThreads - 1) / kThreads, 1 << 20));
+}
+
+inline void check(cudaError_t status, const char* where) {
+  if (status != cudaSuccess)
+    throw std::runtime_error(std::string("CUDA error in ") + where + ": " + cudaGetErrorString(status));
+}
+#define PF3D_CUDA_CHECK(call) ::pyface3d::cuda::check((call), __func__)
+
+// for (each item this thread has to do)
+#define PF3D_GRID_STRIDE(index, count)                                                   \
+  for (int64_t index = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;      \
+       index < (count); index += static_cast<int64_t>(gridDim.x) * blockDim.x)
+
+template <class T> __device__ __forceinline__ void atomic_add3(T* rows, int64_t i, Vec3<T> v) {
+  atomicAdd(rows + 3 * i, v.x);
+  atomicAdd(rows + 3 * i + 1, v.y);
+  atomicAdd(rows + 3 * i + 2, v.z);
+}
+
+}  // namespace pyface3d::cuda

@@ -1,0 +1,67 @@
+// csrc/cuda/face_normals.cu -- one thread a triangle; the backward pass adds atomically, in no fixed order.
+#include "core/face_normal.h"
+#include "cuda/common.cuh"
+#include "cuda/kernels.h"
+
+namespace pyface3d::cuda {
+
+int device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+namespace {
+
+template <class T>
+__global__ void forward_kernel(const T* verts, const int32_t* faces, T* normals, int64_t num_verts, int64_t num_faces,
+                               int64_t items) {
+  PF3D_GRID_STRIDE(k, items) {
+    const T* v = verts + 3 * num_verts * (k / num_faces);
+    const int32_t* i = faces + 3 * (k % num_faces);
+    store3(normals, k, face_normal(load3(v, i[0]), load3(v, i[1]), load3(v, i[2])));
+  }
+}
+
+template <class T>
+__global__ void backward_kernel(const T* verts, const int32_t* faces, const T* grad_normals, T* grad_verts,
+                                int64_t num_verts, int64_t num_faces, int64_t items) {
+  PF3D_GRID_STRIDE(k, items) {
+    const int64_t b = k / num_faces;
+    const T* v = verts + 3 * num_verts * b;
+    const int32_t* i = faces + 3 * (k % num_faces);
+    Vec3<T> g[3];
+    face_normal_vjp(load3(v, i[0]), load3(v, i[1]), load3(v, i[2]), load3(grad_normals, k), g);
+    for (int c = 0; c < 3; ++c) atomic_add3(grad_verts + 3 * num_verts * b, i[c], g[c]);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void face_normals(const T* verts, const int32_t* faces, T* normals, int64_t batch, int64_t num_verts,
+                  int64_t num_faces, Stream stream) {
+  const int64_t items = batch * num_faces;
+  if (items == 0) return;  // an empty grid is a launch error
+  forward_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, normals, num_verts, num_faces, items);
+  PF3D_CUDA_CHECK(cudaGetLastError());
+}
+
+template <class T>
+void face_normals_backward(const T* verts, const int32_t* faces, const T* grad_normals, T* grad_verts,
+                           int64_t batch, int64_t num_verts, int64_t num_faces, Stream stream) {
+  PF3D_CUDA_CHECK(cudaMemsetAsync(grad_verts, 0, sizeof(T) * 3 * batch * num_verts, stream));
+  const int64_t items = batch * num_faces;
+  if (items == 0) return;
+  backward_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, grad_normals, grad_verts, num_verts,
+                                                                 num_faces, items);
+  PF3D_CUDA_CHECK(cudaGetLastError());
+}
+
+template void face_normals(const float*, const int32_t*, float*, int64_t, int64_t, int64_t, Stream);
+template void face_normals(const double*, const int32_t*, double*, int64_t, int64_t, int64_t, Stream);
+template void face_normals_backward(const float*, const int32_t*, const float*, float*, int64_t, int64_t, int64_t,
+                                    Stream);
+template void face_normals_backward(const double*, const int32_t*, const double*, double*, int64_t, int64_t, int64_t,
+                                    Stream);
+
+}  // namespace pyface3d::cuda

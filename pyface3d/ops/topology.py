@@ -1,0 +1,124 @@
+"""A checked, frozen set of triangles: nothing else brings faces to a kernel."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Topology:
+    """F triangles over V vertices, and optionally their texture coordinates.
+
+    Args:
+        faces: (F, 3) integers, corners anticlockwise seen from outside, each in [0, num_verts).
+        num_verts: V.
+        uvs: (T, 2) texture coordinates, u right and v down, (0, 0) the outer corner of the first texel.
+        uv_faces: (F, 3) indices into ``uvs``; ``faces`` itself where left out (then T = V).
+
+    Raises:
+        TypeError, ValueError: naming the argument, what was wanted and what was given.
+
+    Everything is checked here, once; kernels index without looking. Tensors live on one device (``to`` copies) and
+    must not be written to.
+    """
+
+    def __init__(
+        self, faces: Tensor, num_verts: int, uvs: Tensor | None = None, uv_faces: Tensor | None = None
+    ) -> None:
+        self.num_verts = int(num_verts)
+        if self.num_verts < 0 or self.num_verts >= 2**31:
+            raise ValueError(f"num_verts must lie in [0, 2^31), got {num_verts}")
+        self.faces = _checked_faces("faces", faces, self.num_verts)
+        if uvs is None and uv_faces is not None:
+            raise ValueError("uv_faces was given without uvs")
+        self.uvs: Tensor | None = None
+        self.uv_faces: Tensor | None = None
+        if uvs is not None:
+            uvs = torch.as_tensor(uvs)
+            if uvs.dim() != 2 or uvs.shape[1] != 2 or not uvs.is_floating_point():
+                raise ValueError(f"uvs must be floating point of shape (T, 2), got {uvs.dtype} {tuple(uvs.shape)}")
+            if not bool(torch.isfinite(uvs).all()):
+                raise ValueError("uvs must be finite, got NaN or inf")
+            self.uvs = uvs.detach().to(self.faces.device).contiguous()
+            self.uv_faces = _checked_faces("uv_faces", faces if uv_faces is None else uv_faces, len(uvs))
+            if self.uv_faces.shape != self.faces.shape:
+                raise ValueError(
+                    f"uv_faces must have shape {tuple(self.faces.shape)} like faces, got {tuple(self.uv_faces.shape)}"
+                )
+            self.uv_faces = self.uv_faces.to(self.faces.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.faces.device
+
+    @property
+    def num_faces(self) -> int:
+        return len(self.faces)
+
+    def to(self, device: torch.device | str) -> "Topology":
+        """The same triangles on ``device``; itself when already there."""
+        device = torch.device(device)
+        if device == self.device:
+            return self
+        moved = object.__new__(Topology)
+        moved.num_verts = self.num_verts
+        moved.faces = self.faces.to(device)
+        moved.uvs = None if self.uvs is None else self.uvs.to(device)
+        moved.uv_faces = None if self.uv_faces is None else self.uv_faces.to(device)
+        return moved
+
+    @cached_property
+    def vertex_faces(self) -> tuple[Tensor, Tensor]:
+        """Corners around each vertex as CSR: offsets (V + 1,) int32 and corner ids 3 f + k (3 F,) int32, rising."""
+        corners = self.faces.reshape(-1).cpu().numpy()
+        order = np.argsort(corners, kind="stable").astype(np.int32)
+        offsets = np.zeros(self.num_verts + 1, np.int32)
+        np.cumsum(np.bincount(corners, minlength=self.num_verts), out=offsets[1:])
+        return torch.from_numpy(offsets).to(self.device), torch.from_numpy(order).to(self.device)
+
+    @cached_property
+    def _edge_tables(self) -> tuple[Tensor, Tensor]:
+        faces = self.faces.cpu().numpy().astype(np.int64)
+        ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+        owner = np.tile(np.arange(len(faces), dtype=np.int64), 3)
+        key = np.sort(ends, axis=1) @ np.array([max(self.num_verts, 1), 1])
+        unique, inverse = np.unique(key, return_inverse=True)
+        edges = np.stack([unique // max(self.num_verts, 1), unique % max(self.num_verts, 1)], axis=1)
+        sides = np.full((len(unique), 2), -1, np.int64)
+        order = np.lexsort((owner, inverse))
+        rank = np.arange(len(order)) - np.searchsorted(inverse[order], inverse[order])
+        kept = rank < 2  # a third face on one edge (non-manifold) has no place in the table
+        sides[inverse[order][kept], rank[kept]] = owner[order][kept]
+        return torch.from_numpy(edges).to(self.device, torch.int32), torch.from_numpy(sides).to(
+            self.device, torch.int32
+        )
+
+    @property
+    def edges(self) -> Tensor:
+        """(E, 2) int32 vertex pairs, smaller index first, in rising order."""
+        return self._edge_tables[0]
+
+    @property
+    def edge_faces(self) -> Tensor:
+        """(E, 2) int32 faces on the two sides of each edge, −1 where there is none."""
+        return self._edge_tables[1]
+
+    def __repr__(self) -> str:
+        uvs = "no uvs" if self.uvs is None else f"{len(self.uvs)} uvs"
+        return f"Topology({self.num_faces} faces, {self.num_verts} vertices, {uvs}, {self.device})"
+
+
+def _checked_faces(name: str, faces: Tensor, limit: int) -> Tensor:
+    faces = torch.as_tensor(faces)
+    if faces.is_floating_point() or faces.is_complex() or faces.dtype == torch.bool:
+        raise TypeError(f"{name} must be integers, got {faces.dtype}")
+    if faces.dim() != 2 or faces.shape[1] != 3:
+        raise ValueError(f"{name} must have shape (F, 3), got {tuple(faces.shape)}")
+    if len(faces) >= 2**31 // 3:
+        raise ValueError(f"{name} must have fewer than 2^31 / 3 rows, got {len(faces)}")
+    if faces.numel():
+        low, high = int(faces.min()), int(faces.max())
+        if low < 0 or high >= limit:
+            raise ValueError(f"{name} must hold indices in [0, {limit}), got {low} to {high}")
+    return faces.detach().to(torch.int32).contiguous()
