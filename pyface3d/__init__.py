@@ -18,8 +18,10 @@ _LAZY = {
     "read_image": "pyface3d.io.images",
     "reconstruct": "pyface3d.systems.fit",
 }
-_PACKAGES = ("app", "data", "detect", "evaluate", "face_models", "fit", "geometry", "io", "losses", "networks")
-_PACKAGES += ("ops", "render", "systems", "train")
+_PACKAGES = (
+    *("app", "data", "detect", "evaluate", "face_models", "fit", "geometry", "io", "losses", "networks"),
+    *("ops", "render", "systems", "train"),
+)
 
 __all__ = [*_LAZY, "__version__"]
 

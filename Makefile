@@ -1,0 +1,54 @@
+# Each target works on a fresh clone with Python 3.10-3.13, make and a C++17 compiler.
+#   make demo    set everything up, reconstruct the demo portrait (and its occluded version) into out/demo
+#   make test    set everything up, run every test
+#   make check   format, lint, types, C++ warnings
+PYTHON ?= python3
+VENV ?= .venv
+PIP_INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check -q
+BIN = $(VENV)/bin
+SOURCES = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
+export PIP_CONSTRAINT = constraints.txt
+# A build environment of pip's would fetch the newest torch's tools again; ours has the pinned ones.
+NO_ISOLATION = --no-build-isolation
+
+.PHONY: all demo test check format bench docs-figures clean
+all: test
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.build-tools: constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) setuptools pybind11 cmake ninja
+	touch $@
+
+$(VENV)/.installed: $(SOURCES) $(VENV)/.build-tools
+	$(PIP_INSTALL) torch
+	$(PIP_INSTALL) $(NO_ISOLATION) face_recognition_models
+	$(PIP_INSTALL) $(NO_ISOLATION) -e '.[dlib-models]'
+	touch $@
+
+$(VENV)/.test-tools: $(VENV)/.installed
+	$(PIP_INSTALL) $(NO_ISOLATION) -e '.[dlib-models,test,dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/pyface3d demo -o out/demo
+
+test: $(VENV)/.test-tools
+	$(BIN)/python -m pytest -q --durations=15
+
+check: $(VENV)/.test-tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYFACE3D_WERROR=1 $(BIN)/python setup.py build_ext --inplace --build-temp build/werror
+
+format: $(VENV)/.test-tools
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test-tools
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist *.egg-info pyface3d/_c*.so
