@@ -1,0 +1,120 @@
+"""The face model at its landmarks: the few points a landmark fit moves, as one affine map."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pyface3d.face_models import FaceModel
+
+NUM_JAW = 17
+"""The first 17 of the 68 points run along the jaw; they are where the face ends, not fixed spots of the skin."""
+
+_CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
+
+
+@dataclass(frozen=True)
+class SparseFace:
+    """Landmarks and contour candidates of a model without pose: ``mean + identity @ ... + expression @ ...``.
+
+    K points: first 68 landmarks, then 17 x M contour candidates. Everything is float64 in mm.
+
+    Attributes:
+        mean: (K, 3).
+        basis: change per unit of each coefficient, identity first, (N, K, 3) with N = I + E.
+        identity_dim: I.
+        candidates: model vertex of each contour candidate, (17, M).
+        candidate_mask: False where a row of candidates is padding, (17, M).
+        outward: direction out of the face's outline at each jaw point, in the frontal view (right, up), (17, 2).
+    """
+
+    mean: Tensor
+    basis: Tensor
+    identity_dim: int
+    candidates: Tensor
+    candidate_mask: Tensor
+    outward: Tensor
+
+    def points(self, coefficients: Tensor) -> Tensor:
+        """All K points for ``coefficients`` (B, N): (B, K, 3)."""
+        return self.mean + torch.einsum("bn,nkd->bkd", coefficients, self.basis)
+
+
+_CACHE: "WeakKeyDictionary[FaceModel, SparseFace]" = WeakKeyDictionary()
+
+
+def sparse_face(model: "FaceModel") -> SparseFace:
+    """The landmarks of ``model``, computed once for each model.
+
+    Relies on what every model here keeps: without pose, vertices are affine in identity and expression.
+    """
+    if model not in _CACHE:
+        _CACHE[model] = _build(model)
+    return _CACHE[model]
+
+
+def _build(model: "FaceModel") -> SparseFace:
+    embedding = model.landmarks("ibug68")
+    corners = model.topology.faces[embedding.faces.long()].long()
+    weights = embedding.barycentrics.double()[..., None]
+    candidates, mask = contour_candidates(model)
+
+    def evaluate(identity: Tensor, expression: Tensor) -> Tensor:
+        verts = model.vertices(identity, expression).double()
+        landmarks = (verts[:, corners] * weights).sum(-2)
+        return torch.cat([landmarks, verts[:, candidates.flatten()]], 1)
+
+    with torch.no_grad():
+        like = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim))
+        total = model.identity_dim + model.expression_dim
+        mean = evaluate(like.new_zeros(1, model.identity_dim), like.new_zeros(1, model.expression_dim))
+        rows = [
+            evaluate(unit[:, : model.identity_dim], unit[:, model.identity_dim :]) - mean
+            for unit in torch.eye(total, dtype=like.dtype).split(_CHUNK)
+        ]
+    jaw = mean[0, :NUM_JAW, :2]
+    return SparseFace(mean[0], torch.cat(rows), model.identity_dim, candidates, mask, _outward(jaw))
+
+
+def contour_candidates(model: "FaceModel") -> tuple[Tensor, Tensor]:
+    """The vertices over which each jaw point may slide, (17, M) int64, and which entries are real, (17, M) bool."""
+    candidates = torch.as_tensor(model.contour()).long()
+    mask = candidates >= 0
+    first = candidates[:, :1].expand_as(candidates)
+    return torch.where(mask, candidates, first), mask
+
+
+def _outward(jaw: Tensor) -> Tensor:
+    """Unit normals of the open polyline through the jaw points, (17, 2), pointing out of the face.
+
+    The points run from the picture's left ear over the chin to the right: outward is on the right hand of the
+    tangent (x right, y up).
+    """
+    padded = torch.cat([jaw[:1], jaw, jaw[-1:]])
+    tangent = padded[2:] - padded[:-2]
+    normal = torch.stack([tangent[:, 1], -tangent[:, 0]], -1)
+    return normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def visible_contour(sparse: SparseFace, points: Tensor, rotation: Tensor) -> Tensor:
+    """For each jaw point the candidate that ends the face in this pose, as an index into the K points, (B, 17).
+
+    A jaw point lies where the face ends: among its candidates the one farthest along the outline's outward
+    direction in the picture. On the side turned away that is the cheek's silhouette, on the near side the jaw line.
+
+    Args:
+        points: all points of the face in the camera frame after perspective division, (B, K, 2), any unit.
+        rotation: (B, 3, 3).
+    """
+    rows, count = sparse.candidates.shape
+    up = rotation[:, :2, 1]
+    up = up / up.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    right = torch.stack([-up[:, 1], up[:, 0]], -1)  # the picture's up is -y: a quarter turn clockwise as seen
+    outward = sparse.outward[:, :1] * right[:, None] + sparse.outward[:, 1:] * up[:, None]  # (B, 17, 2)
+    spots = points[:, -rows * count :].unflatten(1, (rows, count))
+    reach = (spots * outward[:, :, None]).sum(-1).masked_fill(~sparse.candidate_mask, -torch.inf)
+    start = points.shape[1] - rows * count + count * torch.arange(rows, device=points.device)
+    return reach.argmax(-1) + start
