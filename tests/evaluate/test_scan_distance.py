@@ -130,7 +130,7 @@ def test_a_mirror_image_does_not_match():
 
 
 def test_refining_never_loses_to_the_landmarks():
-    verts, _faces, marks = face_like()
+    verts, _, marks = face_like()
     rng = np.random.default_rng(5)
     other, other_faces, other_marks = face_like(seed=5)
     noisy = other_marks + rng.normal(size=marks.shape) * 3
