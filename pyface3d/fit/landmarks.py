@@ -37,6 +37,8 @@ SIGMA_FLOOR = 0.02
 """Least σ of a landmark over the distance of the outer eye corners: annotators and mesh differ by that much."""
 
 _ROBUST_STAGES = ((False, 10.0, 10), (True, 6.0, 8), (True, 3.5, 40))  # (shape moves, scale in σ, steps)
+_CONTOUR_STEPS = 12  # then the jaw's vertices stay: two equal ones could otherwise swap for ever
+_GAP_SIGMA_MM = 0.2  # what lips and lids may pass through each other
 _TOLERANCE = 1e-4  # largest step (σ, radians, relative depth) that counts as standing still
 _MAX_DAMPING = 1e8
 
@@ -201,9 +203,17 @@ def _cost(problem: _Problem, state: _State, index: Tensor, robust_scale: float) 
     # Photos that share an identity share its prior: each bears its part.
     weight = problem.identity_weight / (len(identity) if problem.share else 1)
     pull = torch.einsum("be,ef,bf->b", expression, problem.prior.precision, expression)
+    overlap = _overlap(problem, state).square().sum(-1)
     behind = (_camera_points(problem, state)[..., 2] <= 0).any(-1)
-    cost = data + weight * identity.square().sum(-1) + problem.expression_weight * pull
+    cost = data + weight * identity.square().sum(-1) + problem.expression_weight * pull + overlap
     return cost.masked_fill(behind, torch.inf)
+
+
+def _overlap(problem: _Problem, state: _State) -> Tensor:
+    """How far lips and lids pass through each other, (B, G) in units of `_GAP_SIGMA_MM`, never positive."""
+    sparse = problem.sparse
+    gap = sparse.gap_mean + state.coefficients @ sparse.gap_basis.T
+    return (gap - sparse.gap_mean.clamp_max(0)).clamp_max(0) / _GAP_SIGMA_MM
 
 
 def residual_jacobian(problem: _Problem, state: _State, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,6 +259,10 @@ def _normal_equations(
     precision = problem.expression_weight * problem.prior.precision
     hessian[:, expression[:, None], expression] += precision
     gradient[:, expression] += state.coefficients[:, dim:] @ precision
+    overlap = _overlap(problem, state)
+    touching = (overlap < 0).double()[..., None] * problem.sparse.gap_basis / _GAP_SIGMA_MM  # (B, G, N)
+    gradient[:, _POSE:] += (touching.transpose(1, 2) @ overlap[..., None]).squeeze(-1)
+    hessian[:, _POSE:, _POSE:] += touching.transpose(1, 2) @ touching
     if not shape_moves:
         gradient[:, _POSE:] = 0
         hessian[:, _POSE:, :] = 0
@@ -271,10 +285,12 @@ def _optimise(
     done = torch.zeros(size, dtype=torch.bool)
     iterations = torch.zeros(size, dtype=torch.int64)
     no_bound = problem.points.new_full((size, _POSE), torch.inf)
-    for _ in range(steps):
+    index = _landmark_index(problem, state)
+    for iteration in range(steps):
         if bool(done.all()):
             break
-        index = _landmark_index(problem, state)
+        if 0 < iteration < _CONTOUR_STEPS:
+            index = _landmark_index(problem, state)
         equations = _normal_equations(problem, state, index, robust_scale, shape_moves)
         expression = state.coefficients[:, dim:]
         local, shared = bounded_step(
@@ -316,7 +332,8 @@ def _result(
     square = residual.square().sum(-1)
     camera_points = _camera_points(problem, state)
     eyes = (camera_points[:, _LEFT_EYE_OUTER] - camera_points[:, _RIGHT_EYE_OUTER]).norm(dim=-1)
-    eyes_px = eyes * camera.focal / state.translation[:, 2]
+    eye_depth = (camera_points[:, _LEFT_EYE_OUTER, 2] + camera_points[:, _RIGHT_EYE_OUTER, 2]) / 2
+    eyes_px = eyes * camera.focal / eye_depth
     used = chosen.cpu().double()
     count = used.sum(-1).clamp_min(1)
     distance = square.sqrt() * problem.sigma

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NUM_JAW = 17
 """The first 17 of the 68 points run along the jaw; they are where the face ends, not fixed spots of the skin."""
 
+GAP_PAIRS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
+"""Landmarks that face each other across the mouth and the eyes, upper first: they may touch but not pass."""
+
 _CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
 
 
@@ -28,6 +31,7 @@ class SparseFace:
         identity_dim: I.
         candidates: model vertex of each contour candidate, (17, M).
         candidate_mask: False where a row of candidates is padding, (17, M).
+        gap_mean, gap_basis: opening across each of `GAP_PAIRS` along the model's y, (G,) and (G, N).
         outward: direction out of the face's outline at each jaw point, in the frontal view (right, up), (17, 2).
     """
 
@@ -36,6 +40,8 @@ class SparseFace:
     identity_dim: int
     candidates: Tensor
     candidate_mask: Tensor
+    gap_mean: Tensor
+    gap_basis: Tensor
     outward: Tensor
 
     def points(self, coefficients: Tensor) -> Tensor:
@@ -75,8 +81,18 @@ def _build(model: "FaceModel") -> SparseFace:
             evaluate(unit[:, : model.identity_dim], unit[:, model.identity_dim :]) - mean
             for unit in torch.eye(total, dtype=like.dtype).split(_CHUNK)
         ]
-    jaw = mean[0, :NUM_JAW, :2]
-    return SparseFace(mean[0], torch.cat(rows), model.identity_dim, candidates, mask, _outward(jaw))
+    basis = torch.cat(rows)
+    upper, lower = torch.tensor(GAP_PAIRS).unbind(1)
+    return SparseFace(
+        mean[0],
+        basis,
+        model.identity_dim,
+        candidates,
+        mask,
+        gap_mean=mean[0, upper, 1] - mean[0, lower, 1],
+        gap_basis=(basis[:, upper, 1] - basis[:, lower, 1]).T.contiguous(),
+        outward=_outward(mean[0, :NUM_JAW, :2]),
+    )
 
 
 def contour_candidates(model: "FaceModel") -> tuple[Tensor, Tensor]:

@@ -1,0 +1,191 @@
+"""Which pixels are this person's own skin: statistics of colour learnt from the photo itself.
+
+Every pixel is compared with what the mean albedo shows there: the logarithm of their ratio is one colour of light
+for all of the skin, whoever it is and wherever the light comes from. What lies off that colour is hair, cloth,
+glass, a microphone, background. There is no training data in here; a prior only says which of several colours in a
+face may be skin.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+LOG_FLOOR = 0.006
+"""Added before every logarithm, linear RGB: below it a camera's noise and rounding are larger than the signal."""
+
+# log(ratio) is turned into these axes: (log r - log g, log b - log g, brightness).
+_AXES = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0], [1 / 3, 1 / 3, 1 / 3]], np.float32)
+# Where the ratio of a photo to the mean albedo may lie for skin: people and white balances, in chroma units.
+_PRIOR_CHROMA = np.array([0.0, 0.0], np.float32)
+_PRIOR_SPREAD = np.array([0.28, 0.38], np.float32)
+_SIGMA_LOW = np.array([0.07, 0.09, 0.18], np.float32)
+_SIGMA_HIGH = np.array([0.22, 0.28, 0.50], np.float32)
+_BOX = 3.0 * 3.0 * 6.0  # volume over which the colour of an unknown occluder is uniform
+_TAIL = 5.0  # degrees of freedom of the skin's t distribution: pimples, gloss, cast shadow
+_SHADE_RIDGE = 0.05  # of the number of pixels: pulls the light to an even one
+_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class SkinStatistics:
+    """Colour of one person's skin in one light, as log ratio to the mean albedo.
+
+    Attributes:
+        center: mean along the three axes (red-green, blue-green, brightness), after shading, (3,).
+        sigma: spread along each, (3,).
+        shading: coefficients of the light by direction (9 terms of `shading_basis`), per linear RGB channel, of the
+            log ratio, (9, 3).
+        limits: 2nd and 98th percentile of the shading over the skin it was learnt from, per channel, (2, 3).
+    """
+
+    center: Floats
+    sigma: Floats
+    shading: Floats
+    limits: Floats
+
+    def shade(self, normals: Floats) -> Floats:
+        """Log of the light towards unit ``normals`` (..., 3), (..., 3), held within what the skin showed."""
+        return np.clip(shading_basis(normals) @ self.shading, self.limits[0], self.limits[1])
+
+    def distance(self, log_ratio: Floats, normals: Floats) -> Floats:
+        """How far pixels are from this skin, in σ along the three axes, signed, (..., 3)."""
+        return ((log_ratio - self.shade(normals)) @ _AXES.T - self.center) / self.sigma
+
+    def log_likelihood(self, distance: Floats, slack: Floats | float = 1.0) -> Floats:
+        """Log density of skin at ``distance`` (..., 3) σ; ``slack`` (..., 3) widens the spread where needed."""
+        sigma = np.broadcast_to(np.asarray(slack, np.float32) * self.sigma, distance.shape)
+        squared = ((distance / np.broadcast_to(np.asarray(slack, np.float32), distance.shape)) ** 2).sum(-1)
+        return _student(squared) - np.log(sigma).sum(-1)
+
+
+def shading_basis(normals: Floats) -> Floats:
+    """Real spherical harmonics up to degree 2 without their constants, of unit ``normals`` (..., 3); (..., 9)."""
+    x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
+    terms = [np.ones_like(x), x, y, z, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
+    return np.stack(terms, -1).astype(np.float32)
+
+
+def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatistics:
+    """Learn the light and the spread of skin from pixels most of which are skin, but by no means all.
+
+    An M-estimate: pixels far from the present guess lose their say. It starts from the prior on chroma, so that a
+    mask that covers more than half of the face still does not become "skin".
+
+    Args:
+        log_ratio: log of photo over mean albedo, linear RGB, (N, 3).
+        normals: unit normals in the camera frame, (N, 3).
+        weight: how likely each pixel is skin from where it lies in the face, (N,), not negative.
+    """
+    basis = shading_basis(normals)
+    prior = _prior_weight(log_ratio)
+    center = _mode(log_ratio @ _AXES.T, weight * prior)
+    sigma = _SIGMA_HIGH.copy()
+    coefficients = np.zeros((9, 3), np.float32)
+    coefficients[0] = np.linalg.solve(_AXES, center)
+    for turn in range(_ROUNDS):
+        residual = (log_ratio - basis @ coefficients) @ _AXES.T
+        believed = weight / (1 + ((residual / sigma) ** 2).sum(1) / _TAIL) ** 2
+        if turn < 2:
+            believed = believed * prior
+        coefficients = _fit_shading(basis, log_ratio, believed)
+        residual = (log_ratio - basis @ coefficients) @ _AXES.T
+        middle = _weighted_quantile(np.abs(residual), believed, 0.5)
+        sigma = np.clip(1.4826 * middle, _SIGMA_LOW, _SIGMA_HIGH)
+    shade = basis @ coefficients
+    near = believed > 0.25 * believed.max(initial=1e-9)
+    limits = np.quantile(shade[near], [0.02, 0.98], axis=0) if near.any() else np.stack([coefficients[0]] * 2)
+    return SkinStatistics(
+        center=np.zeros(3, np.float32),
+        sigma=sigma.astype(np.float32),
+        shading=coefficients.astype(np.float32),
+        limits=limits.astype(np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class ColorHistogram:
+    """Smoothed histogram of colours (log chroma and brightness): what the photo shows off the head."""
+
+    low: Floats
+    step: Floats
+    log_density: Floats
+
+    def __call__(self, log_rgb: Floats) -> Floats:
+        """Log density at (..., 3) colours; an unseen colour has that of a uniform spread."""
+        bins = ((log_rgb @ _AXES.T - self.low) / self.step).astype(np.int64)
+        bins = np.clip(bins, 0, np.array(self.log_density.shape) - 1)
+        return self.log_density[bins[..., 0], bins[..., 1], bins[..., 2]]
+
+
+def learn_colors(log_rgb: Floats, uniform_share: float = 0.5) -> ColorHistogram:
+    """Histogram of the colours (N, 3) of pixels that are not the face, mixed with a uniform spread."""
+    from scipy.ndimage import gaussian_filter
+
+    shape = np.array([24, 24, 30])
+    low, high = np.array([-1.5, -1.5, -5.2], np.float32), np.array([1.5, 1.5, 0.2], np.float32)
+    step = (high - low) / shape
+    flat = np.zeros(shape, np.float32)
+    if len(log_rgb):
+        bins = np.clip(((log_rgb @ _AXES.T - low) / step).astype(np.int64), 0, shape - 1)
+        np.add.at(flat, tuple(bins.T), 1.0)
+        flat = gaussian_filter(flat, 1.0, mode="nearest")
+        flat /= max(flat.sum(), 1e-9) * step.prod()
+    mixed = uniform_share / _BOX + (1 - uniform_share) * flat
+    return ColorHistogram(low, step.astype(np.float32), np.log(mixed).astype(np.float32))
+
+
+def smooth_along_edges(values: Floats, guide: Floats, radius: int, epsilon: float) -> Floats:
+    """Guided filter (He, Sun & Tang 2013, equations 5, 6, 8): local means that stop at the edges of ``guide``.
+
+    Args:
+        values, guide: (h, w).
+        radius: half the window, px.
+        epsilon: variance of the guide below which a window counts as flat.
+    """
+    import cv2
+
+    def mean(x: Floats) -> Floats:
+        window = (2 * radius + 1, 2 * radius + 1)
+        return np.asarray(cv2.blur(x, window, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    guide_mean, value_mean = mean(guide), mean(values)
+    slope = (mean(guide * values) - guide_mean * value_mean) / (mean(guide * guide) - guide_mean**2 + epsilon)
+    offset = value_mean - slope * guide_mean
+    return mean(slope) * guide + mean(offset)
+
+
+def _student(squared: Floats) -> Floats:
+    """Log density of a 3-dimensional t distribution with unit spread at squared distance."""
+    constant = math.lgamma((_TAIL + 3) / 2) - math.lgamma(_TAIL / 2) - 1.5 * math.log(math.pi * _TAIL)
+    return (constant - (_TAIL + 3) / 2 * np.log1p(squared / _TAIL)).astype(np.float32)
+
+
+def _prior_weight(log_ratio: Floats) -> Floats:
+    chroma = log_ratio @ _AXES[:2].T
+    return np.exp(-0.5 * (((chroma - _PRIOR_CHROMA) / _PRIOR_SPREAD) ** 2).sum(1)).astype(np.float32)
+
+
+def _mode(values: Floats, weight: Floats) -> Floats:
+    """Start of the M-estimate: the weighted median along each axis."""
+    return _weighted_quantile(values, weight, 0.5)
+
+
+def _weighted_quantile(values: Floats, weight: Floats, quantile: float) -> Floats:
+    order = np.argsort(values, axis=0)
+    total = np.cumsum(weight[order], axis=0)
+    index = np.argmax(total >= quantile * total[-1], axis=0)
+    return np.take_along_axis(values, np.take_along_axis(order, index[None], 0), 0)[0].astype(np.float32)
+
+
+def _fit_shading(basis: Floats, log_ratio: Floats, weight: Floats) -> Floats:
+    """Weighted ridge regression of the log ratio on the 9 terms; the constant term is free."""
+    weighted = basis * weight[:, None]
+    gram = (weighted.T @ basis).astype(np.float64)
+    ridge = _SHADE_RIDGE * max(float(weight.sum()), 1e-6) * np.eye(9)
+    ridge[0, 0] = 1e-6
+    return np.linalg.solve(gram + ridge, (weighted.T @ log_ratio).astype(np.float64)).astype(np.float32)
