@@ -20,4 +20,17 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   });
   PF3D_DEFINE(pyface3d::cpu, face_normals);
   PF3D_DEFINE(pyface3d::cpu, face_normals_backward);
+  PF3D_DEFINE(pyface3d::cpu, rasterize);
+  PF3D_DEFINE(pyface3d::cpu, rasterize_backward);
+  PF3D_DEFINE(pyface3d::cpu, interpolate);
+  PF3D_DEFINE(pyface3d::cpu, interpolate_backward);
+  PF3D_DEFINE(pyface3d::cpu, vertex_visibility);
+  PF3D_DEFINE(pyface3d::cpu, vertex_normals);
+  PF3D_DEFINE(pyface3d::cpu, vertex_normals_backward);
+  PF3D_DEFINE(pyface3d::cpu, shade_spherical_harmonics);
+  PF3D_DEFINE(pyface3d::cpu, shade_spherical_harmonics_backward);
+  PF3D_DEFINE(pyface3d::cpu, sample_texture);
+  PF3D_DEFINE(pyface3d::cpu, sample_texture_backward);
+  PF3D_DEFINE(pyface3d::cpu, render_texture);
+  PF3D_DEFINE(pyface3d::cpu, render_texture_backward);
 }

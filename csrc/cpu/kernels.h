@@ -12,4 +12,72 @@ template <class T>
 void face_normals_backward(const T* verts, const int32_t* faces, const T* grad_normals, T* grad_verts,
                            int64_t batch, int64_t num_verts, int64_t num_faces, int threads);
 
+// verts_image (B, V, 3), faces (F, 3) -> face_index (B, H, W), barycentrics (B, H, W, 3), depth (B, H, W)
+template <class T>
+void rasterize(const T* verts_image, const int32_t* faces, int32_t* face_index, T* barycentrics, T* depth,
+               int64_t batch, int64_t num_verts, int64_t num_faces, int64_t height, int64_t width, bool cull_back,
+               bool perspective, int threads);
+// Either gradient may be null (zero).
+template <class T>
+void rasterize_backward(const T* verts_image, const int32_t* faces, const int32_t* face_index,
+                        const T* grad_barycentrics, const T* grad_depth, T* grad_verts, int64_t batch,
+                        int64_t num_verts, int64_t height, int64_t width, bool perspective, int threads);
+
+// attributes (B, V, C), or (V, C) when shared; P = H W pixels an image -> values (B, P, C)
+template <class T>
+void interpolate(const T* attributes, const int32_t* faces, const int32_t* face_index, const T* barycentrics,
+                 T* values, int64_t batch, bool shared, int64_t num_verts, int64_t num_pixels, int64_t channels,
+                 int threads);
+// Either output may be null (not wanted).
+template <class T>
+void interpolate_backward(const T* attributes, const int32_t* faces, const int32_t* face_index, const T* barycentrics,
+                          const T* grad_values, T* grad_attributes, T* grad_barycentrics, int64_t batch, bool shared,
+                          int64_t num_verts, int64_t num_pixels, int64_t channels, int threads);
+
+// verts_image (B, V, 3), face_index and depth (B, H, W) -> visible (B, V)
+template <class T>
+void vertex_visibility(const T* verts_image, const int32_t* faces, const int32_t* face_index, const T* depth,
+                       bool* visible, int64_t batch, int64_t num_verts, int64_t height, int64_t width,
+                       double tolerance, int threads);
+
+// verts (B, V, 3), faces (F, 3), their corners around each vertex as CSR (Topology.vertex_faces) -> normals (B, V, 3)
+template <class T>
+void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners, T* normals,
+                    int64_t batch, int64_t num_verts, int64_t num_faces, int threads);
+template <class T>
+void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners,
+                             const T* grad_normals, T* grad_verts, int64_t batch, int64_t num_verts,
+                             int64_t num_faces, int threads);
+
+// normals (B, N, 3), light (B, 9, 3), albedo (B, N, 3) or null -> shaded (B, N, 3); a null gradient is not wanted
+template <class T>
+void shade_spherical_harmonics(const T* normals, const T* light, const T* albedo, T* shaded, int64_t batch,
+                               int64_t count, int threads);
+template <class T>
+void shade_spherical_harmonics_backward(const T* normals, const T* light, const T* albedo, const T* grad_shaded,
+                                        T* grad_normals, T* grad_light, T* grad_albedo, int64_t batch, int64_t count,
+                                        int threads);
+
+// texture (B or 1, Ht, Wt, C), uvs (B, N, 2) -> colours (B, N, C); filter and wrap as in core/texture.h; a null gradient
+// is not wanted
+template <class T>
+void sample_texture(const T* texture, const T* uvs, T* colours, int64_t textures, int64_t height, int64_t width,
+                    int64_t channels, int64_t batch, int64_t count, int filter, int wrap, int threads);
+template <class T>
+void sample_texture_backward(const T* texture, const T* uvs, const T* grad_colours, T* grad_texture, T* grad_uvs,
+                             int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                             int64_t count, int filter, int wrap, int threads);
+
+// The same with uvs made on the way from face_index (B, N), barycentrics (B, N, 3), uvs (T, 2) and uv_faces (F, 3).
+template <class T>
+void render_texture(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
+                    const int32_t* uv_faces, T* colours, int64_t textures, int64_t height, int64_t width,
+                    int64_t channels, int64_t batch, int64_t count, int64_t num_faces, int filter, int wrap,
+                    int threads);
+template <class T>
+void render_texture_backward(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
+                             const int32_t* uv_faces, const T* grad_colours, T* grad_texture, T* grad_barycentrics,
+                             int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                             int64_t count, int64_t num_faces, int filter, int wrap, int threads);
+
 }  // namespace pyface3d::cpu

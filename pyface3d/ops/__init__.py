@@ -1,6 +1,25 @@
 """Differentiable kernels: one public function a file, formulas in ``csrc/core``, CPU and CUDA back ends."""
 
 from pyface3d.ops.face_normals import face_normals
+from pyface3d.ops.fragments import Fragments
+from pyface3d.ops.interpolate import interpolate
+from pyface3d.ops.rasterize import rasterize
+from pyface3d.ops.render_texture import render_texture
+from pyface3d.ops.sample_texture import sample_texture
+from pyface3d.ops.shade_spherical_harmonics import shade_spherical_harmonics
 from pyface3d.ops.topology import Topology
+from pyface3d.ops.vertex_normals import vertex_normals
+from pyface3d.ops.vertex_visibility import vertex_visibility
 
-__all__ = ["Topology", "face_normals"]
+__all__ = [
+    "Fragments",
+    "Topology",
+    "face_normals",
+    "interpolate",
+    "rasterize",
+    "render_texture",
+    "sample_texture",
+    "shade_spherical_harmonics",
+    "vertex_normals",
+    "vertex_visibility",
+]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from pyface3d.ops.topology import Topology
+
 
 def check_floating(name: str, tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
@@ -27,3 +29,12 @@ def check_same(name: str, tensor: Tensor, other_name: str, other: Tensor) -> Non
         raise ValueError(f"{name} is on {tensor.device}, but {other_name} is on {other.device}")
     if tensor.dtype != other.dtype:
         raise TypeError(f"{name} is {tensor.dtype}, but {other_name} is {other.dtype}")
+
+
+def check_device(name: str, tensor: Tensor, topology: Topology) -> None:
+    """The topology's tensors are where ``tensor`` is."""
+    if tensor.device != topology.device:
+        raise ValueError(
+            f"{name} is on {tensor.device}, but topology is on {topology.device}; "
+            f"use topology.to({str(tensor.device)!r})"
+        )
