@@ -1,0 +1,23 @@
+"""Faces, landmarks and crops.
+
+from pyface3d.detect import detect_faces, landmarks68
+"""
+
+from importlib import import_module
+from typing import Any
+
+_NAMES = {
+    "Crop": "pyface3d.detect.crops",
+    "Face": "pyface3d.detect.face",
+    "detect_faces": "pyface3d.detect.faces",
+    "face_from_landmarks": "pyface3d.detect.landmarks",
+    "landmarks68": "pyface3d.detect.landmarks",
+    "read_landmarks": "pyface3d.detect.landmark_files",
+}
+__all__ = [*_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'pyface3d.detect' has no attribute {name!r}")
