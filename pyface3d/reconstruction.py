@@ -1,0 +1,403 @@
+"""The one result of every system: a frozen record of a reconstructed face, and its way into files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import pyface3d
+from pyface3d.errors import InputError
+from pyface3d.geometry import Camera, euler_from_rotation
+from pyface3d.io.color import linear_to_srgb
+from pyface3d.io.meshes import Mesh, Morphs, encode_glb, encode_obj, encode_ply
+from pyface3d.io.meshes.files import encode_png
+from pyface3d.io.staging import staged_files
+from pyface3d.ops import Topology, sample_texture, vertex_normals
+
+STAGES = ("foundation",)
+"""Stages of a result, roughest first; the systems to come add withBump, sparseFull and final."""
+POSES = ("frontal", "aligned")
+FORMATS = ("ply", "obj", "glb")
+_OVERLAY_SIZE = 1600
+SOURCES = ("prior", "observed", "mirrored", "recovered")
+"""What ``Reconstruction.source`` counts: index 0 is taken from the model alone, and so on."""
+
+
+class ExpressionModel(Protocol):
+    """What a result needs to know of the face model that made it; ``face_models.FaceModel`` is one."""
+
+    name: str
+    expression_names: tuple[str, ...]
+    card: Any
+
+    def vertices(self, identity: Tensor, expression: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """One face of one picture. Tensors lie on the CPU and must not be written to; refinement makes a new one.
+
+    Attributes:
+        image_size: height and width of the upright picture, px.
+        box: x0, y0, x1, y1 of the detected face, px.
+        crop: picture pixels to crop pixels as a homogeneous matrix, (3, 3); None where the system uses no crop.
+        camera: the camera of the picture, B = 1.
+        coefficients: by name: ``identity`` (I,) σ units, ``expression`` (E,), ``rotation`` (3, 3) model to camera,
+            ``translation`` (3,) mm; where fitted ``albedo`` (A,) and ``light`` (9, 3).
+        verts: (V, 3) mm, model frame (+x right of the picture, +y up, +z out of the face).
+        verts_aligned: (V, 3) mm, camera frame: ``rotation @ verts + translation``.
+        topology: triangles and texture coordinates.
+        texture: (Ht, Wt, 3) linear RGB over the UV chart, or None.
+        bump: relief along the normal, (H, W) mm, or None.
+        normals: (V, 3) unit, model frame.
+        occlusion_mask: (H, W) bool over the picture, True where the face is seen; None where nothing looked for it.
+        source: (V,) uint8: 0 prior, 1 observed, 2 mirrored, 3 recovered.
+        confidence: (V,) in [0, 1].
+        landmarks: (68, 2) px, as found or given; None where the system uses none.
+        system: name of the system that made this.
+        model: the face model; gives the named expressions of the GLB.
+        timings: seconds by name of step.
+
+    Raises:
+        InputError: a tensor of the wrong shape, by name.
+    """
+
+    image_size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    crop: Tensor | None
+    camera: Camera
+    coefficients: Mapping[str, Tensor]
+    verts: Tensor
+    verts_aligned: Tensor
+    topology: Topology
+    texture: Tensor | None
+    bump: Tensor | None
+    normals: Tensor
+    occlusion_mask: Tensor | None
+    source: Tensor
+    confidence: Tensor
+    landmarks: Tensor | None
+    system: str
+    model: ExpressionModel
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = self.topology.num_verts
+        wanted: dict[str, tuple[int | None, ...]] = {
+            **dict.fromkeys(("verts", "verts_aligned", "normals"), (count, 3)),
+            **dict.fromkeys(("source", "confidence"), (count,)),
+            "texture": (None, None, 3),
+            "occlusion_mask": self.image_size,
+            "landmarks": (68, 2),
+            "crop": (3, 3),
+        }
+        for name, shape in wanted.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            fits = len(value.shape) == len(shape)
+            if not fits or any(size not in (None, given) for size, given in zip(shape, value.shape, strict=True)):
+                raise InputError(f"{name} must have shape {shape}, got {tuple(value.shape)}")
+            if value.device.type != "cpu":
+                raise InputError(f"{name} must lie on the CPU, got {value.device}")
+        missing = {"identity", "expression", "rotation", "translation"} - set(self.coefficients)
+        if missing:
+            raise InputError(f"coefficients must hold {', '.join(sorted(missing))}, got {sorted(self.coefficients)}")
+
+    @property
+    def rotation(self) -> Tensor:
+        """Model frame to camera frame, (3, 3)."""
+        return self.coefficients["rotation"]
+
+    @property
+    def translation(self) -> Tensor:
+        """Origin of the model frame in the camera frame, (3,) mm."""
+        return self.coefficients["translation"]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that `stage` can give for this result."""
+        return STAGES
+
+    def stage(self, name: str = "foundation", pose: str = "frontal") -> Mesh:
+        """The mesh of one stage: positions in mm, sRGB colour per vertex, provenance, texture.
+
+        Args:
+            name: one of ``stages``.
+            pose: ``"frontal"`` for the model frame, ``"aligned"`` for the camera frame of the picture.
+
+        Raises:
+            InputError: no such stage or pose.
+        """
+        check_choices("stage", [name], self.stages)
+        check_choices("pose", [pose], POSES)
+        verts, normals = self.verts, self.normals
+        if pose == "aligned":
+            verts, normals = self.verts_aligned, normals @ self.rotation.T.to(normals.dtype)
+        topology, texture = self.topology, None
+        if self.texture is not None and topology.uvs is not None:
+            texture = srgb_bytes(self.texture)
+        return Mesh(
+            verts=_float32(verts),
+            faces=topology.faces.numpy(),
+            normals=_float32(normals),
+            colors=self._vertex_colors(),
+            source=self.source.numpy().astype(np.uint8),
+            confidence=_float32(self.confidence),
+            uvs=None if topology.uvs is None else _float32(topology.uvs),
+            uv_faces=None if topology.uv_faces is None else topology.uv_faces.numpy(),
+            texture=texture,
+        )
+
+    def morph_targets(self) -> tuple[Tensor, Morphs]:
+        """The person's neutral face and named expressions.
+
+        Returns:
+            The neutral verts (V, 3) mm, model frame, and the model's expressions at this identity, each as its
+            displacement at weight 1 together with that of the normals. The morphs' ``weights`` are the fitted
+            expression, so ``neutral + Σ weight · offset`` is ``verts``.
+        """
+        identity, weights = self.coefficients["identity"], self.coefficients["expression"]
+        names = tuple(self.model.expression_names)
+        rows = torch.cat([weights.new_zeros(1, len(weights)), torch.eye(len(weights), dtype=weights.dtype)])
+        shapes = self.model.vertices(identity.expand(len(rows), -1), rows).to(self.verts.dtype)
+        offsets = shapes[1:] - shapes[:1]
+        neutral = self.verts - torch.einsum("e,evc->vc", weights.to(offsets.dtype), offsets)
+        base = vertex_normals(neutral, self.topology)
+        turned = vertex_normals(neutral + offsets, self.topology) - base
+        return neutral, Morphs(names, _float32(offsets), _float32(turned), _float32(weights).clip(0, 1))
+
+    def animatable(self) -> Mesh:
+        """The frontal mesh that a GLB holds: the neutral face with its named expressions as morph targets."""
+        mesh = self.stage("foundation", "frontal")
+        if not self.model.expression_names:
+            return mesh
+        neutral, morphs = self.morph_targets()
+        normals = _float32(vertex_normals(neutral, self.topology))
+        return Mesh(**{**_arrays(mesh), "verts": _float32(neutral), "normals": normals, "morphs": morphs})
+
+    def encode(
+        self,
+        stem: str = "face",
+        stages: Iterable[str] = STAGES,
+        poses: Iterable[str] = POSES,
+        formats: Iterable[str] = ("ply", "glb"),
+        *,
+        ascii: bool = False,
+        plain: bool = False,
+        image: NDArray[np.uint8] | None = None,
+    ) -> Iterator[tuple[str, bytes]]:
+        """The files of `export` but the JSON, one at a time: name and content; same arguments and errors."""
+        stages, poses, formats = tuple(stages), tuple(poses), tuple(formats)
+        check_choices("stages", stages, self.stages)
+        check_choices("poses", poses, POSES)
+        check_choices("formats", formats, FORMATS)
+        if "ply" in formats:
+            for stage in stages:
+                for pose in poses:
+                    yield f"{stem}_{stage}_{pose}.ply", encode_ply(self.stage(stage, pose), ascii=ascii, plain=plain)
+        if "obj" in formats:
+            yield from encode_obj(self.stage(), stem).items()
+        if "glb" in formats:
+            yield f"{stem}.glb", encode_glb(self.animatable(), stem)
+        if self.occlusion_mask is not None:
+            yield f"{stem}_occlusion.png", encode_png(self.occlusion_mask.numpy().astype(np.uint8) * 255)
+        if image is not None:
+            yield f"{stem}_overlay.png", encode_png(self.overlay(image))
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        stem: str = "face",
+        stages: Iterable[str] = STAGES,
+        poses: Iterable[str] = POSES,
+        formats: Iterable[str] = ("ply", "glb"),
+        *,
+        ascii: bool = False,
+        plain: bool = False,
+        image: NDArray[np.uint8] | None = None,
+    ) -> list[Path]:
+        """Write the result to ``folder``; all files appear at the end, each whole.
+
+        Args:
+            folder: made when missing.
+            stem: beginning of every file name.
+            stages, poses: for which PLY files ``<stem>_<stage>_<pose>.ply`` are written.
+            formats: of ``"ply"``, ``"obj"`` (with ``.mtl`` and ``.png``) and ``"glb"``.
+            ascii, plain: for PLY, see `io.meshes.encode_ply`.
+            image: the picture, (H, W, 3) uint8 sRGB; with it ``<stem>_overlay.png`` is written.
+
+        Returns:
+            The paths of all files, ``<stem>.json`` (see `record`) last.
+
+        Raises:
+            InputError: a stage, pose or format that does not exist.
+            OutputError: a file cannot be written.
+        """
+        with staged_files(folder) as files:
+            for name, data in self.encode(stem, stages, poses, formats, ascii=ascii, plain=plain, image=image):
+                files.write_bytes(name, data)
+            files.write_bytes(f"{stem}.json", encode_json(self.record()))
+        return files.written
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the meshes, as plain values for a JSON file; lengths in mm and px, angles in degrees."""
+        yaw, pitch, roll = (float(angle.rad2deg()) for angle in euler_from_rotation(self.rotation.double()))
+        tensors = {name: value for name, value in self.coefficients.items() if name not in ("rotation", "translation")}
+        shares = torch.bincount(self.source.long(), minlength=len(SOURCES)).double() / max(len(self.source), 1)
+        return {
+            "status": "ok",
+            "system": self.system,
+            "model": _model_record(self.model),
+            "image_size": {"height": self.image_size[0], "width": self.image_size[1]},
+            "box": [float(value) for value in self.box],
+            "crop": _rows(self.crop),
+            "camera": {
+                "focal_px": float(self.camera.focal[0]),
+                "center_px": _rows(self.camera.center[0]),
+                "height": self.camera.height,
+                "width": self.camera.width,
+            },
+            "pose": {
+                "yaw_deg": yaw,
+                "pitch_deg": pitch,
+                "roll_deg": roll,
+                "rotation": _rows(self.rotation),
+                "translation_mm": _rows(self.translation),
+            },
+            "coefficients": {name: _rows(value) for name, value in tensors.items()},
+            "expression_names": list(self.model.expression_names),
+            "landmarks": _rows(self.landmarks),
+            "source_shares": {name: float(share) for name, share in zip(SOURCES, shares, strict=True)},
+            "versions": versions(),
+            "timings_s": {name: round(float(value), 4) for name, value in self.timings.items()},
+        }
+
+    def render(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 512, textured: bool = True) -> NDArray[np.uint8]:
+        """A picture of the head in front of a plain background.
+
+        Args:
+            yaw, pitch: radians the head is turned from straight ahead (geometry.rotation_from_euler).
+            size: height and width, px.
+            textured: with its texture, else as clay; a result without texture is always clay.
+
+        Returns:
+            (size, size, 3) uint8, sRGB.
+        """
+        from pyface3d.render import render_clay, render_textured
+
+        if textured and self.texture is not None:
+            picture = render_textured(self.verts, self.topology, self.texture, yaw=yaw, pitch=pitch, size=size)
+        else:
+            picture = render_clay(self.verts, self.topology, yaw=yaw, pitch=pitch, size=size)
+        return picture.numpy()
+
+    def overlay(self, image: NDArray[np.uint8], region: tuple[int, int, int, int] | None = None) -> NDArray[np.uint8]:
+        """The picture with the aligned mesh as clay over it.
+
+        Args:
+            image: the picture, (H, W, 3) uint8 sRGB.
+            region: x0, y0, x1, y1 of a part of it, px; the whole when left out.
+
+        Returns:
+            The region, its longer side reduced to 1600 px where it is longer, (h, w, 3) uint8 sRGB.
+        """
+        from pyface3d.render import render_overlay
+
+        left, top, right, bottom = region or (0, 0, image.shape[1], image.shape[0])
+        photo = reduced(image[top:bottom, left:right], _OVERLAY_SIZE)
+        height, width = photo.shape[:2]
+        one = self.camera.focal.new_ones(1)
+        camera = self.camera.cropped(one * left, one * top, one * (width / (right - left)), height, width)
+        return render_overlay(torch.from_numpy(photo), self.verts_aligned, camera, self.topology).numpy()
+
+    def _vertex_colors(self) -> NDArray[np.uint8] | None:
+        topology = self.topology
+        if self.texture is None or topology.uvs is None or topology.uv_faces is None:
+            return None
+        # A vertex on a seam has several places in the chart; the one of its first triangle is taken. Of equal
+        # indices numpy keeps the last assignment, hence the reversed order.
+        place = np.zeros(topology.num_verts, np.int64)
+        place[topology.faces.numpy().reshape(-1)[::-1]] = topology.uv_faces.numpy().reshape(-1)[::-1]
+        uvs = topology.uvs[torch.from_numpy(place)].to(self.texture.dtype)
+        return srgb_bytes(sample_texture(self.texture[None], uvs[None, None])[0, 0])
+
+
+def check_choices(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise unless every one of ``given`` is in ``known``.
+
+    Raises:
+        InputError: naming ``what``, the stranger and the choices.
+    """
+    known = tuple(known)
+    for value in given:
+        if value not in known:
+            raise InputError(f"{what} must be of {', '.join(known)}, got {value!r}")
+
+
+def reduced(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """The picture with its longer side brought down to ``longest`` px by area averaging; itself when not longer."""
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    if max(height, width) <= longest:
+        return np.ascontiguousarray(image)
+    scale = longest / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.array(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BOX))
+
+
+def srgb_bytes(linear: Tensor) -> NDArray[np.uint8]:
+    """Linear RGB of any shape as sRGB bytes."""
+    encoded: NDArray[np.uint8] = (linear_to_srgb(linear.clamp(0, 1)) * 255).round().to(torch.uint8).numpy()
+    return encoded
+
+
+def encode_json(value: Any) -> bytes:
+    """Indented UTF-8 JSON; lists of numbers stay on one line each."""
+    return (_indented(value) + "\n").encode()
+
+
+def versions() -> dict[str, str]:
+    """Of this package and what the numbers depend on."""
+    return {"pyface3d": pyface3d.__version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def _indented(value: Any, indent: str = "") -> str:
+    inner = indent + "  "
+    if isinstance(value, dict) and value:
+        rows = [f"{inner}{json.dumps(key, ensure_ascii=False)}: {_indented(value[key], inner)}" for key in value]
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(entry, dict | list) for entry in value):
+        rows = [inner + _indented(entry, inner) for entry in value]
+        return "[\n" + ",\n".join(rows) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _float32(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().to(torch.float32).contiguous().numpy()
+
+
+def _rows(tensor: Tensor | None) -> Any:
+    # Six digits after the point: micrometres, and far below a thousandth of a pixel or of a standard deviation.
+    return None if tensor is None else np.round(tensor.detach().double().numpy(), 6).tolist()
+
+
+def _arrays(mesh: Mesh) -> dict[str, Any]:
+    return {name: getattr(mesh, name) for name in mesh.__dataclass_fields__}
+
+
+def _model_record(model: ExpressionModel) -> dict[str, Any]:
+    card = model.card
+    fields = card if isinstance(card, Mapping) else getattr(card, "__dict__", {})
+    known = {key: fields[key] for key in ("licence", "sha256") if fields.get(key)}
+    return {"name": model.name, **known}

@@ -1,0 +1,364 @@
+"""Many pictures through one system: read ahead, failures kept apart, resumable, everything written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyface3d.errors import InputError, NoFaceError, OutputError, Pyface3dError
+from pyface3d.io.images import decode_image
+from pyface3d.io.meshes.files import encode_png, read_bytes
+from pyface3d.io.report import Report, Row, write_report
+from pyface3d.io.staging import StagedFiles, remove_stale, staged_files
+from pyface3d.reconstruction import (
+    FORMATS,
+    POSES,
+    STAGES,
+    Reconstruction,
+    check_choices,
+    encode_json,
+    reduced,
+    versions,
+)
+from pyface3d.systems.inputs import Photo, expand_inputs
+
+System = Callable[[NDArray[np.uint8], "NDArray[np.float32] | None"], list[Reconstruction]]
+"""From a picture (H, W, 3) uint8 sRGB, and its 68 landmarks where the user gave them, to one result per face."""
+
+PICTURES_FOLDER = "report_files"
+_MAX_PICTURE_BYTES = 256 << 20
+_THUMBNAIL = 256
+_SIDE = np.deg2rad(45.0)
+_TURN = np.deg2rad(25.0)
+_REPORT_EVERY_S = 5.0
+_LANDMARK_ENDINGS = (".pts", ".txt", ".csv", ".npy")
+
+T, U = TypeVar("T"), TypeVar("U")
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How a run writes and works; the system itself has its own options.
+
+    Attributes:
+        stages, poses, formats, ascii, plain: see `Reconstruction.export`.
+        pictures: draw the thumbnails of the report.
+        batch: pictures reconstructed at the same time.
+        workers: threads that read ahead, and as many that write.
+        resume: skip pictures whose outputs are complete and were made from the same file with the same options.
+        landmarks: folder with landmarks of the pictures, ``<stem of the picture>.pts|.txt|.csv|.npy``.
+        settings: whatever else the results depend on (system, model, options); a resumed run must have the same.
+    """
+
+    stages: tuple[str, ...] = STAGES
+    poses: tuple[str, ...] = POSES
+    formats: tuple[str, ...] = ("ply", "glb")
+    ascii: bool = False
+    plain: bool = False
+    pictures: bool = True
+    batch: int = 1
+    workers: int = 2
+    resume: bool = False
+    landmarks: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choices("stages", self.stages, STAGES)
+        check_choices("poses", self.poses, POSES)
+        check_choices("formats", self.formats, FORMATS)
+        for name in ("batch", "workers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.landmarks is not None and not self.landmarks.is_dir():
+            raise InputError(f"landmarks must be a folder, got {self.landmarks}")
+
+    def affecting_files(self) -> dict[str, Any]:
+        """What decides the bytes that are written."""
+        names = ("stages", "poses", "formats", "ascii", "plain", "pictures")
+        return {**{name: getattr(self, name) for name in names}, **self.settings, "versions": versions()}
+
+
+def run_batch(
+    inputs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    system: System,
+    options: BatchOptions = BatchOptions(),
+    *,
+    on_row: Callable[[int, int, Row], None] = lambda done, total, row: None,
+) -> Report:
+    """Reconstruct every picture behind ``inputs`` and write the results and a report to ``out``.
+
+    A picture that cannot be read, holds no face or makes the system fail becomes a row of the report; the run goes
+    on. Files of one picture appear together, ``<stem>.json`` last; a run that was killed can be resumed at any point.
+
+    Args:
+        inputs: see `expand_inputs`.
+        out: folder, made when missing.
+        system: called from ``options.batch`` threads at once.
+        options: see `BatchOptions`.
+        on_row: told after each picture: how many are done, how many there are, and what became of it.
+
+    Returns:
+        The report, as written to ``report.json`` and ``report.html``.
+
+    Raises:
+        OutputError: ``out`` cannot be written to; what was complete before stays.
+        KeyboardInterrupt: passed on, after what is being written is complete and the report is up to date.
+    """
+    out = Path(out)
+    photos = expand_inputs(inputs)
+    remove_stale(out)
+    with staged_files(out):
+        pass  # a folder that cannot be written to fails here, not after the first fit
+    report = Report(total=len(photos), options=options.affecting_files(), versions=versions())
+    reported = time.monotonic()
+    try:
+        for row in _Run(out, system, options).rows(photos):
+            report.rows.append(row)
+            on_row(len(report.rows), len(photos), row)
+            # Rewriting a long report takes its time: at most a twentieth of the run's.
+            if time.monotonic() - reported > max(_REPORT_EVERY_S, 20 * report.seconds_to_write):
+                write_report(out, report)
+                reported = time.monotonic()
+    except BaseException:
+        with suppress(OutputError):  # on a full disk; the error on its way is the one to show
+            write_report(out, report)
+        raise
+    report.finished = True
+    write_report(out, report)
+    return report
+
+
+@dataclass
+class _Job:
+    """One picture on its way through the run; ``row`` is set as soon as its outcome is known."""
+
+    photo: Photo
+    seconds: float = 0.0
+    fingerprint: str = ""
+    image: NDArray[np.uint8] | None = None
+    landmarks: NDArray[np.float32] | None = None
+    results: list[Reconstruction] = field(default_factory=list)
+    row: Row | None = None
+
+    def fail(self, error: BaseException) -> None:
+        details = None
+        if isinstance(error, Pyface3dError):
+            message = str(error)
+        elif isinstance(error, MemoryError):
+            message = "it needs more memory than there is; scale it down or lower --batch"
+        else:  # our own bug: the run goes on, and the report keeps what is needed to find it
+            message = f"unexpected {type(error).__name__}: {error}; please report it with the traceback in report.json"
+            details = "".join(traceback.format_exception(error))
+        kind = "no face" if isinstance(error, NoFaceError) else "failed"
+        self.row = Row(
+            input=printable(self.photo.path), stem=self.photo.stem, status=kind, error=message, details=details
+        )
+
+
+class _Run:
+    """Reading, reconstructing and writing, each in threads of its own, in the order of the inputs."""
+
+    def __init__(self, out: Path, system: System, options: BatchOptions) -> None:
+        self.out, self.system, self.options = out, system, options
+
+    def rows(self, photos: list[Photo]) -> Iterator[Row]:
+        options = self.options
+        with (
+            ThreadPoolExecutor(options.workers, "read") as readers,
+            ThreadPoolExecutor(options.batch, "reconstruct") as systems,
+            ThreadPoolExecutor(options.workers, "write") as writers,
+        ):
+            try:
+                jobs = (_Job(photo) for photo in photos)
+                read = map_ahead(readers, partial(self._step, self._read), jobs, options.workers + options.batch)
+                done = map_ahead(systems, partial(self._step, self._reconstruct), read, options.batch + 1)
+                for job in map_ahead(writers, partial(self._step, self._write), done, options.workers):
+                    assert job.row is not None
+                    yield replace(job.row, seconds=round(job.seconds, 3))
+            finally:
+                for pool in (readers, systems, writers):
+                    pool.shutdown(wait=False, cancel_futures=True)
+
+    def _step(self, work: Callable[[_Job], None], job: _Job) -> _Job:
+        begin = time.perf_counter()
+        try:
+            work(job)
+        except OutputError:
+            raise  # the next picture would meet it too
+        except Exception as error:
+            job.fail(error)
+        job.seconds += time.perf_counter() - begin
+        return job
+
+    def _read(self, job: _Job) -> None:
+        if job.photo.error is not None:
+            raise InputError(job.photo.error)
+        data = read_bytes(job.photo.path, _MAX_PICTURE_BYTES)
+        landmarks_file = self._landmarks_file(job.photo.path)
+        job.fingerprint = self._fingerprint(data, landmarks_file)
+        if self.options.resume:
+            job.row = self._complete(job.photo, job.fingerprint)
+            if job.row is not None:
+                return
+        job.image = decode_image(data, printable(job.photo.path))
+        if landmarks_file is not None:
+            from pyface3d.detect import read_landmarks
+
+            job.landmarks = read_landmarks(landmarks_file)
+
+    def _reconstruct(self, job: _Job) -> None:
+        if job.row is not None:
+            return
+        assert job.image is not None
+        job.results = self.system(job.image, job.landmarks)
+        if not job.results:
+            raise NoFaceError("no face was found; give its landmarks with --landmarks if there is one")
+
+    def _write(self, job: _Job) -> None:
+        if job.row is not None and (job.image is None or not self.options.pictures):
+            return  # resumed, or nothing to show
+        options, stem = self.options, job.photo.stem
+        assert job.image is not None
+        with staged_files(self.out) as files:
+            records: list[tuple[str, dict[str, Any]]] = []
+            pictures: list[dict[str, str]] = []
+            if options.pictures and not job.results:
+                pictures.append(self._pictures(files, stem, job.image, None))
+            for number, result in enumerate(job.results, 1):
+                name = stem if number == 1 else f"{stem}_face{number}"
+                encoded = result.encode(
+                    *(name, options.stages, options.poses, options.formats),
+                    ascii=options.ascii,
+                    plain=options.plain,
+                    image=job.image,
+                )
+                for file, data in encoded:
+                    files.write_bytes(file, data)
+                if options.pictures:
+                    pictures.append(self._pictures(files, name, job.image, result))
+                record = {"input": printable(job.photo.path), "face": number, "faces": len(job.results)}
+                records.append((f"{name}.json", {**record, **result.record()}))
+            if job.row is not None:
+                job.row = replace(job.row, pictures=pictures)
+                return
+            for file, record in reversed(records[1:]):
+                files.write_bytes(file, encode_json(record))
+            (file, record), listed = records[0], files.sizes()
+            job.row = Row(
+                input=printable(job.photo.path),
+                stem=stem,
+                status="ok",
+                faces=len(job.results),
+                files=[*listed, file],
+                pictures=pictures,
+            )
+            run = {"fingerprint": job.fingerprint, "files": listed, "pictures": pictures}
+            files.write_bytes(file, encode_json({**record, "run": run}))
+        job.image, job.results = None, []
+
+    def _pictures(
+        self, files: StagedFiles, name: str, image: NDArray[np.uint8], result: Reconstruction | None
+    ) -> dict[str, str]:
+        """Draw the report's thumbnails; their paths inside the output folder by what they show."""
+        if result is None:
+            drawn = {"photo": reduced(image, _THUMBNAIL)}
+        else:
+            region = _around(result.box, image)
+            left, top, right, bottom = region
+            drawn = {
+                "photo": reduced(image[top:bottom, left:right], _THUMBNAIL),
+                "overlay": reduced(result.overlay(image, region), _THUMBNAIL),
+                "clay": result.render(size=_THUMBNAIL, textured=False),
+                "clay side": result.render(yaw=_SIDE, size=_THUMBNAIL, textured=False),
+                "textured left": result.render(yaw=-_TURN, size=_THUMBNAIL),
+                "textured right": result.render(yaw=_TURN, size=_THUMBNAIL),
+            }
+        paths = {what: f"{PICTURES_FOLDER}/{name}_{what.replace(' ', '_')}.png" for what in drawn}
+        for what, picture in drawn.items():
+            files.write_bytes(paths[what], encode_png(picture))
+        return paths
+
+    def _landmarks_file(self, path: Path) -> Path | None:
+        if self.options.landmarks is None:
+            return None
+        for ending in _LANDMARK_ENDINGS:
+            candidate = self.options.landmarks / (path.stem + ending)
+            if candidate.is_file():
+                return candidate
+        raise InputError(f"{self.options.landmarks} holds no landmarks for it ({path.stem}{_LANDMARK_ENDINGS[0]} …)")
+
+    def _fingerprint(self, data: bytes, landmarks_file: Path | None) -> str:
+        """Of everything that decides the output files."""
+        digest = hashlib.sha256(json.dumps(self.options.affecting_files(), sort_keys=True, default=str).encode())
+        digest.update(hashlib.sha256(data).digest())
+        if landmarks_file is not None:
+            digest.update(hashlib.sha256(read_bytes(landmarks_file, _MAX_PICTURE_BYTES)).digest())
+        return digest.hexdigest()
+
+    def _complete(self, photo: Photo, fingerprint: str) -> Row | None:
+        """The row of a picture whose files are all there and were made like this; None where they are not."""
+        marker = self.out / f"{photo.stem}.json"
+        try:
+            record = json.loads(marker.read_bytes())
+            run = record["run"]
+            sizes = run["files"]
+            if run["fingerprint"] != fingerprint:
+                return None
+            if any((self.out / name).stat().st_size != size for name, size in sizes.items()):
+                return None
+            return Row(
+                input=printable(photo.path),
+                stem=photo.stem,
+                status="ok",
+                faces=int(record["faces"]),
+                files=[*sizes, marker.name],
+                pictures=run["pictures"],
+                resumed=True,
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None  # missing, foreign or damaged: make it anew
+
+
+def map_ahead(pool: Executor, work: Callable[[T], U], items: Iterable[T], depth: int) -> Iterator[U]:
+    """``work`` of every item, in order, with up to ``depth`` items in the pool; reads no further ahead than that."""
+    waiting: deque[Future[U]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        while waiting and (len(waiting) >= depth or waiting[0].done()):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def printable(path: Path) -> str:
+    """A path as text that can be printed and stored: undecodable bytes and control characters become �."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def _around(box: tuple[float, float, float, float], image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """A square around a face with room for the head, clipped to the picture; x0, y0, x1, y1 px."""
+    x0, y0, x1, y1 = box
+    half = 0.95 * max(x1 - x0, y1 - y0)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2 - 0.1 * half
+    height, width = image.shape[:2]
+    left, right = (int(np.clip(value, 0, width)) for value in (x - half, x + half))
+    top, bottom = (int(np.clip(value, 0, height)) for value in (y - half, y + half))
+    if right - left < 2 or bottom - top < 2:  # a box outside the picture
+        return 0, 0, width, height
+    return left, top, right, bottom
