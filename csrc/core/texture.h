@@ -1,0 +1,84 @@
+// csrc/core/texture.h -- where a texture coordinate reads, and the pull-back of a gradient on the colour.
+// (u, v) = (0, 0) is the outer corner of the first texel, (1, 1) that of the last; texel i has its centre at
+// (i + 0.5) / size. A coordinate that is not finite reads nothing: colour 0, no gradient.
+#pragma once
+#include "core/vec.h"
+
+namespace pyface3d {
+
+enum Filter : int { kNearest = 0, kBilinear = 1 };
+enum Wrap : int { kClamp = 0, kRepeat = 1 };
+
+// Along one axis: weight 1 - t on texel `index` and t on texel `index + step`; slope = d(position in texels)/d(u),
+// 0 where clamping holds the position still.
+template <class T> struct Tap {
+  int32_t index, step;
+  T t, slope;
+};
+
+template <class T> PF3D_HD T clamped(T x, T low, T high) { return x < low ? low : x > high ? high : x; }
+PF3D_HD int32_t lower(int32_t a, int32_t b) { return a < b ? a : b; }
+
+template <class T> PF3D_HD Tap<T> nearest_tap(T u, int32_t size, int wrap) {
+  if (wrap == kRepeat) u -= floor(u);
+  const T x = clamped(u * T(size), T(0), T(size - 1));
+  return {static_cast<int32_t>(x), 0, T(0), T(0)};
+}
+
+template <class T> PF3D_HD Tap<T> bilinear_tap(T u, int32_t size, int wrap) {
+  if (wrap == kRepeat) {
+    T x = (u - floor(u)) * T(size) - T(0.5);
+    if (x < T(0)) x += T(size);
+    const int32_t i = lower(static_cast<int32_t>(x), size - 1);
+    return {i, i + 1 < size ? 1 : 1 - size, x - T(i), T(size)};
+  }
+  const T x = u * T(size) - T(0.5), held = clamped(x, T(0), T(size - 1));
+  const int32_t i = lower(static_cast<int32_t>(held), size > 1 ? size - 2 : 0);
+  return {i, size > 1 ? 1 : 0, held - T(i), x > T(0) && x < T(size - 1) ? T(size) : T(0)};
+}
+
+template <class T> PF3D_HD bool is_finite(Vec2<T> uv) {
+  const T sum = uv.x * T(0) + uv.y * T(0);  // NaN if either is NaN or infinite
+  return sum == T(0);
+}
+
+template <class T> struct Footprint {
+  Tap<T> x, y;
+};
+
+// `filter` and `wrap` are the same for every pixel of a call; `uv` must be finite.
+template <class T>
+PF3D_HD Footprint<T> footprint(Vec2<T> uv, int32_t height, int32_t width, int filter, int wrap) {
+  if (filter == kNearest) return {nearest_tap(uv.x, width, wrap), nearest_tap(uv.y, height, wrap)};
+  return {bilinear_tap(uv.x, width, wrap), bilinear_tap(uv.y, height, wrap)};
+}
+
+// The four corners a b / c d of a bilinear patch, weights (1-s)(1-t), s (1-t), (1-s) t, s t.
+template <class T> PF3D_HD T bilinear(T a, T b, T c, T d, T s, T t) {
+  const T top = a * (T(1) - s) + b * s, bottom = c * (T(1) - s) + d * s;
+  return top * (T(1) - t) + bottom * t;
+}
+
+// (d/ds, d/dt) of bilinear.
+template <class T> PF3D_HD Vec2<T> bilinear_slopes(T a, T b, T c, T d, T s, T t) {
+  return {(b - a) * (T(1) - t) + (d - c) * t, (c - a) * (T(1) - s) + (d - b) * s};
+}
+
+// The texture coordinate at a point of a face: sum of the corners' coordinates by barycentrics.
+template <class T> PF3D_HD Vec2<T> uv_at(const T* uvs, const int32_t* uv_face, Vec3<T> barycentrics) {
+  Vec2<T> uv;
+  const T w[3] = {barycentrics.x, barycentrics.y, barycentrics.z};
+  for (int k = 0; k < 3; ++k) uv = uv + Vec2<T>{uvs[2 * uv_face[k]], uvs[2 * uv_face[k] + 1]} * w[k];
+  return uv;
+}
+
+template <class T> PF3D_HD Vec3<T> uv_at_vjp(const T* uvs, const int32_t* uv_face, Vec2<T> g) {
+  T grad[3];
+  for (int k = 0; k < 3; ++k) grad[k] = dot(Vec2<T>{uvs[2 * uv_face[k]], uvs[2 * uv_face[k] + 1]}, g);
+  return {grad[0], grad[1], grad[2]};
+}
+
+// The same test as index >= 0 && index < count.
+PF3D_HD bool is_face(int32_t index, int64_t count) { return static_cast<uint32_t>(index) < static_cast<uint64_t>(count); }
+
+}  // namespace pyface3d
