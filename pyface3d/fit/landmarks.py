@@ -6,27 +6,36 @@ points that slide to where the face ends in the present pose. All photos of a ba
 person can share their identity.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pyface3d.errors import InputError
-from pyface3d.fit.levenberg import NormalEquations, bounded_step, pool
-from pyface3d.fit.priors import ExpressionPrior, expression_prior
+from pyface3d.fit.levenberg import bounded_step, pool
+from pyface3d.fit.posterior import (
+    POSE,
+    FaceState,
+    LandmarkProblem,
+    camera_points,
+    join_identity,
+    landmark_cost,
+    landmark_index,
+    landmark_residuals,
+    project,
+    quadratic_model,
+    split_identity,
+)
+from pyface3d.fit.priors import expression_prior
 from pyface3d.fit.results import LandmarkFit
-from pyface3d.fit.sparse_model import NUM_JAW, SparseFace, sparse_face, visible_contour
+from pyface3d.fit.sparse_model import NUM_JAW, NUM_POINTS, sparse_face
 from pyface3d.fit.weak_perspective import weak_perspective_start
-from pyface3d.geometry import Camera, rotation_from_axis_angle
+from pyface3d.geometry import Camera
 from pyface3d.geometry.checks import check_finite, check_floating, check_shape
-from pyface3d.geometry.rotations import cross_matrix
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
 
-NUM_POINTS = 68
-_POSE = 6  # rotation vector and translation
 _LEFT_EYE_OUTER, _RIGHT_EYE_OUTER = 36, 45
 
 DEFAULT_FOCAL = 1.2
@@ -38,44 +47,8 @@ SIGMA_FLOOR = 0.02
 
 _ROBUST_STAGES = ((False, 10.0, 10), (True, 6.0, 8), (True, 3.5, 40))  # (shape moves, scale in σ, steps)
 _CONTOUR_STEPS = 12  # then the jaw's vertices stay: two equal ones could otherwise swap for ever
-_GAP_SIGMA_MM = 0.2  # what lips and lids may pass through each other
 _TOLERANCE = 1e-4  # largest step (σ, radians, relative depth) that counts as standing still
 _MAX_DAMPING = 1e8
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """What stays the same while a fit runs; everything float64."""
-
-    sparse: SparseFace
-    prior: ExpressionPrior
-    points: Tensor
-    sigma: Tensor
-    focal: Tensor
-    center: Tensor
-    identity_weight: float
-    expression_weight: float
-    share: bool
-
-
-@dataclass
-class _State:
-    """The unknowns of B photos."""
-
-    rotation: Tensor
-    translation: Tensor
-    coefficients: Tensor
-
-    def moved(self, step: Tensor) -> "_State":
-        turn = rotation_from_axis_angle(step[:, :3])
-        return _State(turn @ self.rotation, self.translation + step[:, 3:_POSE], self.coefficients + step[:, _POSE:])
-
-    def where(self, condition: Tensor, other: "_State") -> "_State":
-        return _State(
-            torch.where(condition[:, None, None], self.rotation, other.rotation),
-            torch.where(condition[:, None], self.translation, other.translation),
-            torch.where(condition[:, None], self.coefficients, other.coefficients),
-        )
 
 
 def fit_landmarks(
@@ -146,8 +119,8 @@ def fit_landmarks(
         distance = camera.focal / scale.clamp_min(1e-9)
         sides = (origin - camera.center) / camera.focal[:, None] * distance[:, None]
         coefficients = target.new_zeros(size, model.identity_dim + model.expression_dim)
-        state = _State(rotation, torch.cat([sides, distance[:, None]], 1), coefficients)
-        problem = _Problem(
+        state = FaceState(rotation, torch.cat([sides, distance[:, None]], 1), coefficients)
+        problem = LandmarkProblem(
             *(sparse, expression_prior(model), target, spread, camera.focal, camera.center),
             *(identity_weight, expression_weight, share_identity and size > 1),
         )
@@ -169,157 +142,52 @@ def _focal(focal: float | Tensor | None, scale: Tensor, height: int, width: int)
     return given.expand(len(scale)).clone()
 
 
-def _landmark_index(problem: _Problem, state: _State) -> Tensor:
-    """Which of the sparse points stand for the 68 landmarks in this pose, (B, 68)."""
-    camera_points = _camera_points(problem, state)
-    flat = camera_points[..., :2] / camera_points[..., 2:]
-    jaw = visible_contour(problem.sparse, flat, state.rotation)
-    inner = torch.arange(NUM_JAW, NUM_POINTS).expand(len(jaw), -1)
-    return torch.cat([jaw, inner], 1)
-
-
-def _camera_points(problem: _Problem, state: _State) -> Tensor:
-    points = problem.sparse.points(state.coefficients)
-    return points @ state.rotation.transpose(1, 2) + state.translation[:, None]
-
-
-def _project(problem: _Problem, camera_points: Tensor) -> Tensor:
-    flat = camera_points[..., :2] / camera_points[..., 2:]
-    return flat * problem.focal[:, None, None] + problem.center[:, None]
-
-
-def _residuals(problem: _Problem, state: _State, index: Tensor) -> Tensor:
-    """Misfit of each landmark in σ, (B, 68, 2)."""
-    chosen = torch.take_along_dim(_camera_points(problem, state), index[..., None], 1)
-    return (_project(problem, chosen) - problem.points) / problem.sigma[..., None]
-
-
-def _cost(problem: _Problem, state: _State, index: Tensor, robust_scale: float) -> Tensor:
-    """Twice the negative log posterior, (B,): Geman-McClure of the misfit, identity and expression priors."""
-    square = _residuals(problem, state, index).square().sum(-1)
-    data = (square / (1 + square / robust_scale**2)).sum(-1)
-    dim = problem.sparse.identity_dim
-    identity, expression = state.coefficients[:, :dim], state.coefficients[:, dim:]
-    # Photos that share an identity share its prior: each bears its part.
-    weight = problem.identity_weight / (len(identity) if problem.share else 1)
-    pull = torch.einsum("be,ef,bf->b", expression, problem.prior.precision, expression)
-    overlap = _overlap(problem, state).square().sum(-1)
-    behind = (_camera_points(problem, state)[..., 2] <= 0).any(-1)
-    cost = data + weight * identity.square().sum(-1) + problem.expression_weight * pull + overlap
-    return cost.masked_fill(behind, torch.inf)
-
-
-def _overlap(problem: _Problem, state: _State) -> Tensor:
-    """How far lips and lids pass through each other, (B, G) in units of `_GAP_SIGMA_MM`, never positive."""
-    sparse = problem.sparse
-    gap = sparse.gap_mean + state.coefficients @ sparse.gap_basis.T
-    return (gap - sparse.gap_mean.clamp_max(0)).clamp_max(0) / _GAP_SIGMA_MM
-
-
-def residual_jacobian(problem: _Problem, state: _State, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Misfit in σ (B, 68, 2) and its derivative (B, 68, 2, 6 + N) by rotation, translation and coefficients.
-
-    With p = R q + t and r = (f p_xy / p_z + c - target) / σ:
-    dr/dp = f / (σ p_z) [1 0 -p_x/p_z; 0 1 -p_y/p_z]; a small turn ω after R moves p by ω x (R q).
-    """
-    model_points = torch.take_along_dim(problem.sparse.points(state.coefficients), index[..., None], 1)
-    turned = model_points @ state.rotation.transpose(1, 2)
-    spot = turned + state.translation[:, None]
-    residual = (_project(problem, spot) - problem.points) / problem.sigma[..., None]
-
-    gain = problem.focal[:, None] / (problem.sigma * spot[..., 2])
-    one, zero = torch.ones_like(gain), torch.zeros_like(gain)
-    slope = -spot[..., :2] / spot[..., 2:]
-    by_point = torch.stack([one, zero, slope[..., 0], zero, one, slope[..., 1]], -1).unflatten(-1, (2, 3))
-    by_point = by_point * gain[..., None, None]  # (B, 68, 2, 3)
-    by_turn = -by_point @ cross_matrix(turned)
-    by_model = by_point @ state.rotation[:, None]  # (B, 68, 2, 3)
-    basis = problem.sparse.basis.permute(1, 2, 0)[index]  # (B, 68, 3, N)
-    return residual, torch.cat([by_turn, by_point, by_model @ basis], -1)
-
-
-def _normal_equations(
-    problem: _Problem, state: _State, index: Tensor, robust_scale: float, shape_moves: bool
-) -> NormalEquations:
-    residual, jacobian = residual_jacobian(problem, state, index)
-    # Geman-McClure as reweighted least squares: rho(s) = s / (1 + s / c^2), rho'(s) = 1 / (1 + s / c^2)^2.
-    weight = (1 + residual.square().sum(-1) / robust_scale**2).pow(-2)
-    rows = (jacobian * weight.sqrt()[..., None, None]).flatten(1, 2)
-    values = (residual * weight.sqrt()[..., None]).flatten(1, 2)
-    hessian = rows.transpose(1, 2) @ rows
-    gradient = (rows.transpose(1, 2) @ values[..., None]).squeeze(-1)
-
-    dim = problem.sparse.identity_dim
-    identity = torch.arange(_POSE, _POSE + dim)
-    local = torch.cat([torch.arange(_POSE), torch.arange(_POSE + dim, hessian.shape[1])])
-    weight_identity = problem.identity_weight / (len(hessian) if problem.share else 1)
-    hessian[:, identity, identity] += weight_identity
-    gradient[:, identity] += weight_identity * state.coefficients[:, :dim]
-    expression = torch.arange(_POSE + dim, hessian.shape[1])
-    precision = problem.expression_weight * problem.prior.precision
-    hessian[:, expression[:, None], expression] += precision
-    gradient[:, expression] += state.coefficients[:, dim:] @ precision
-    overlap = _overlap(problem, state)
-    touching = (overlap < 0).double()[..., None] * problem.sparse.gap_basis / _GAP_SIGMA_MM  # (B, G, N)
-    gradient[:, _POSE:] += (touching.transpose(1, 2) @ overlap[..., None]).squeeze(-1)
-    hessian[:, _POSE:, _POSE:] += touching.transpose(1, 2) @ touching
-    if not shape_moves:
-        gradient[:, _POSE:] = 0
-        hessian[:, _POSE:, :] = 0
-        hessian[:, :, _POSE:] = 0
-    return NormalEquations(
-        hessian[:, local[:, None], local],
-        hessian[:, local[:, None], identity],
-        hessian[:, identity[:, None], identity],
-        gradient[:, local],
-        gradient[:, identity],
-    )
-
-
 def _optimise(
-    problem: _Problem, state: _State, shape_moves: bool, robust_scale: float, steps: int
-) -> tuple[_State, Tensor, Tensor]:
+    problem: LandmarkProblem, state: FaceState, shape_moves: bool, robust_scale: float, steps: int
+) -> tuple[FaceState, Tensor, Tensor]:
     """Levenberg-Marquardt at one robust scale; photos that stand still are left alone."""
     size, dim = len(problem.points), problem.sparse.identity_dim
     damping = problem.points.new_full((size, 1), 1e-3)
     done = torch.zeros(size, dtype=torch.bool)
     iterations = torch.zeros(size, dtype=torch.int64)
-    no_bound = problem.points.new_full((size, _POSE), torch.inf)
-    index = _landmark_index(problem, state)
+    no_bound = problem.points.new_full((size, POSE), torch.inf)
+    index = landmark_index(problem, state)
     for iteration in range(steps):
         if bool(done.all()):
             break
         if 0 < iteration < _CONTOUR_STEPS:
-            index = _landmark_index(problem, state)
-        equations = _normal_equations(problem, state, index, robust_scale, shape_moves)
+            index = landmark_index(problem, state)
+        hessian, gradient = quadratic_model(problem, state, index, robust_scale)
+        if not shape_moves:
+            gradient[:, POSE:], hessian[:, POSE:], hessian[:, :, POSE:] = 0, 0, 0
         expression = state.coefficients[:, dim:]
-        local, shared = bounded_step(
-            equations,
-            damping,
-            torch.cat([-no_bound, problem.prior.lower - expression], 1),
-            torch.cat([no_bound, problem.prior.upper - expression], 1),
-            problem.share,
+        step = join_identity(
+            *bounded_step(
+                split_identity(hessian, gradient, dim),
+                damping,
+                torch.cat([-no_bound, problem.prior.lower - expression], 1),
+                torch.cat([no_bound, problem.prior.upper - expression], 1),
+                problem.share,
+            )
         )
-        step = torch.cat([local[:, :_POSE], shared, local[:, _POSE:]], 1)
         tried = state.moved(step)
-        before = pool(_cost(problem, state, index, robust_scale), problem.share)
-        after = pool(_cost(problem, tried, index, robust_scale), problem.share)
+        before = pool(landmark_cost(problem, state, index, robust_scale), problem.share)
+        after = pool(landmark_cost(problem, tried, index, robust_scale), problem.share)
         better = (after <= before).expand(size)
-        extent = torch.cat([step[:, :3], step[:, 3:_POSE] / state.translation[:, 2:], step[:, _POSE:]], 1)
+        extent = torch.cat([step[:, :3], step[:, 3:POSE] / state.translation[:, 2:], step[:, POSE:]], 1)
         still = extent.abs().amax(1) < _TOLERANCE
         if problem.share:
             still = still.all().expand(size)
-        moves = better & ~done
         iterations = iterations + (~done).long()
-        state = tried.where(moves, state)
+        state = tried.where(better & ~done, state)
         done = done | still | (damping[:, 0] > _MAX_DAMPING)
         damping = torch.where(better[:, None], damping / 5, damping * 8).clamp_min(1e-7)
     return state, done, iterations
 
 
 def _result(
-    problem: _Problem,
-    state: _State,
+    problem: LandmarkProblem,
+    state: FaceState,
     camera: Camera,
     converged: Tensor,
     iterations: Tensor,
@@ -327,18 +195,15 @@ def _result(
     like: Tensor,
 ) -> LandmarkFit:
     dim = problem.sparse.identity_dim
-    index = _landmark_index(problem, state)
-    residual = _residuals(problem, state, index)
-    square = residual.square().sum(-1)
-    camera_points = _camera_points(problem, state)
-    eyes = (camera_points[:, _LEFT_EYE_OUTER] - camera_points[:, _RIGHT_EYE_OUTER]).norm(dim=-1)
-    eye_depth = (camera_points[:, _LEFT_EYE_OUTER, 2] + camera_points[:, _RIGHT_EYE_OUTER, 2]) / 2
-    eyes_px = eyes * camera.focal / eye_depth
+    index = landmark_index(problem, state)
+    square = landmark_residuals(problem, state, index).square().sum(-1)
+    spots = camera_points(problem, state)
+    eyes = spots[:, [_LEFT_EYE_OUTER, _RIGHT_EYE_OUTER]]
+    eyes_px = (eyes[:, 0] - eyes[:, 1]).norm(dim=-1) * camera.focal / eyes[..., 2].mean(1)
     used = chosen.cpu().double()
     count = used.sum(-1).clamp_min(1)
     distance = square.sqrt() * problem.sigma
-    start = NUM_POINTS  # candidates follow the landmarks among the sparse points
-    fitted = _project(problem, torch.take_along_dim(camera_points, index[..., None], 1))
+    fitted = project(problem, torch.take_along_dim(spots, index[..., None], 1))
     return LandmarkFit(
         identity=state.coefficients[:, :dim].to(like),
         expression=state.coefficients[:, dim:].to(like),
@@ -346,7 +211,9 @@ def _result(
         translation=state.translation.to(like),
         camera=camera.to(like),
         points=fitted.to(like),
-        contour=problem.sparse.candidates.flatten()[index[:, :NUM_JAW] - start].to(like.device),
+        sigma=problem.sigma.to(like),
+        given=problem.points.to(like),
+        contour=problem.sparse.candidates.flatten()[index[:, :NUM_JAW] - NUM_POINTS].to(like.device),
         inlier_weight=(1 + square / _ROBUST_STAGES[-1][1] ** 2).pow(-2).to(like),
         residual_sigma=((square * used).sum(-1) / count).sqrt().to(like),
         residual_percent=(100 * (distance * used).sum(-1) / count / eyes_px.clamp_min(1e-9)).to(like),

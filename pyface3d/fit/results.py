@@ -51,6 +51,8 @@ class LandmarkFit(FaceFit):
 
     Attributes:
         points: the fitted landmarks in the photo, px, (B, 68, 2).
+        sigma: σ that each landmark had in the fit, the floor included and unused ones huge, px, (B, 68).
+        given: the landmarks that were fitted, px, (B, 68, 2).
         contour: the model vertex behind each of the 17 jaw points in this pose, (B, 17) int64.
         inlier_weight: how far the robust loss believed each landmark, in (0, 1], (B, 68).
         residual_sigma: root mean square distance from the given landmarks in units of their σ, (B,).
@@ -61,6 +63,8 @@ class LandmarkFit(FaceFit):
     """
 
     points: Tensor
+    sigma: Tensor
+    given: Tensor
     contour: Tensor
     inlier_weight: Tensor
     residual_sigma: Tensor

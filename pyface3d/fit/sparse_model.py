@@ -10,6 +10,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
 
+NUM_POINTS = 68
 NUM_JAW = 17
 """The first 17 of the 68 points run along the jaw; they are where the face ends, not fixed spots of the skin."""
 

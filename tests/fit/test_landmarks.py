@@ -8,8 +8,8 @@ from synthetic_people import FOCAL, HEIGHT, WIDTH, Truth, landmarks_of, people
 
 from pyface3d.errors import InputError
 from pyface3d.fit import fit_landmarks
-from pyface3d.fit.landmarks import _Problem, _State, residual_jacobian
 from pyface3d.fit.plausibility import check_plausibility
+from pyface3d.fit.posterior import FaceState, LandmarkProblem, residual_jacobian
 from pyface3d.fit.priors import expression_prior, split_side
 from pyface3d.fit.sparse_model import sparse_face
 from pyface3d.geometry import align_similarity, axis_angle_from_rotation, euler_from_rotation, rotation_from_euler
@@ -71,11 +71,11 @@ def test_jacobian_is_the_derivative_of_the_residual(head):
     generator = torch.Generator().manual_seed(3)
     count = head.identity_dim + head.expression_dim
     coefficients = torch.rand(2, count, generator=generator, dtype=torch.float64)
-    state = _State(truth.rotation, truth.translation, coefficients)
+    state = FaceState(truth.rotation, truth.translation, coefficients)
     centre = torch.tensor([[WIDTH / 2, HEIGHT / 2]] * 2, dtype=torch.float64)
     focal = torch.full((2,), FOCAL, dtype=torch.float64)
     prior = expression_prior(head)
-    problem = _Problem(sparse, prior, truth.points, truth.sigma, focal, centre, 1.0, 1.0, False)
+    problem = LandmarkProblem(sparse, prior, truth.points, truth.sigma, focal, centre, 1.0, 1.0, False)
     index = torch.arange(68).expand(2, -1)
     residual, jacobian = residual_jacobian(problem, state, index)
 
