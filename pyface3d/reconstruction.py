@@ -66,6 +66,7 @@ class Reconstruction:
         system: name of the system that made this.
         model: the face model; gives the named expressions of the GLB.
         timings: seconds by name of step.
+        quality: figures by name that tell a doubtful result from a good one; which ones depends on the system.
 
     Raises:
         InputError: a tensor of the wrong shape, by name.
@@ -89,6 +90,7 @@ class Reconstruction:
     system: str
     model: ExpressionModel
     timings: Mapping[str, float] = field(default_factory=dict)
+    quality: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = self.topology.num_verts
@@ -278,6 +280,7 @@ class Reconstruction:
             "expression_names": list(self.model.expression_names),
             "landmarks": _rows(self.landmarks),
             "source_shares": {name: float(share) for name, share in zip(SOURCES, shares, strict=True)},
+            "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
             "versions": versions(),
             "timings_s": {name: round(float(value), 4) for name, value in self.timings.items()},
         }

@@ -1,4 +1,4 @@
-"""The report of a run: ``report.json`` for programs, ``report.html`` as a contact sheet that opens without a network."""
+"""The report of a run: ``report.json`` for programs, ``report.html`` as a contact sheet that opens offline."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ def _card(row: Mapping[str, Any]) -> str:
         parts.append(f"<p class=error>{_text(row['error'])}</p>")
     for pictures in row["pictures"]:
         figures = (
-            f"<figure><img loading=lazy src='{quote(path)}' alt='{_text(what)}'><figcaption>{_text(what)}</figcaption></figure>"
+            f"<figure><img loading=lazy src='{quote(path)}' alt='{_text(what)}'>"
+            f"<figcaption>{_text(what)}</figcaption></figure>"
             for what, path in pictures.items()
         )
         parts.append(f"<div class=strip>{''.join(figures)}</div>")
@@ -170,14 +171,16 @@ _STYLE = """
 body { margin: 0 auto; max-width: 1680px; padding: 1.5rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 0 0 .4rem; }
-h3 { font-size: .95rem; margin: 0 0 .6rem; overflow-wrap: anywhere; } small, footer { color: var(--soft); font-weight: 400; }
+h3 { font-size: .95rem; margin: 0 0 .6rem; overflow-wrap: anywhere; }
+small, footer { color: var(--soft); font-weight: 400; }
 header p { margin: .2rem 0 1.2rem; color: var(--soft); }
 article, .failures { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1rem;
   margin-bottom: 1rem; }
 article { border-left: 4px solid var(--good); } article.failed, .failures { border-left: 4px solid var(--bad); }
 .failures ul { margin: 0; padding-left: 1.2rem; } .failures li { overflow-wrap: anywhere; }
 .error { color: var(--bad); margin: 0 0 .6rem; overflow-wrap: anywhere; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: .6rem; margin-bottom: .6rem; }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: .6rem;
+  margin-bottom: .6rem; }
 figure { margin: 0; } figure img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
   border-radius: 4px; }
 figcaption { color: var(--soft); font-size: .8rem; text-align: center; }

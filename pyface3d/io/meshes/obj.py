@@ -29,15 +29,15 @@ def encode_obj(mesh: Mesh, stem: str) -> dict[str, bytes]:
     textured = mesh.texture is not None
     if textured:
         lines += [f"mtllib {stem}.mtl", "usemtl face"]
-    lines += ["v %.9g %.9g %.9g" % tuple(row) for row in mesh.verts.tolist()]
+    lines += [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.verts.tolist()]
     corner = "%d"
     columns = [mesh.faces]
     if mesh.uvs is not None and mesh.uv_faces is not None:
-        lines += ["vt %.9g %.9g" % (u, 1 - v) for u, v in mesh.uvs.astype(np.float64).tolist()]
+        lines += [f"vt {u:.9g} {1 - v:.9g}" for u, v in mesh.uvs.tolist()]
         columns.append(mesh.uv_faces)
         corner += "/%d"
     if mesh.normals is not None:
-        lines += ["vn %.6f %.6f %.6f" % tuple(row) for row in mesh.normals.tolist()]
+        lines += [f"vn {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.normals.tolist()]
         columns.append(mesh.faces)
         corner += "/%d" if mesh.uvs is not None else "//%d"
     template = "f " + " ".join([corner] * 3)

@@ -1,0 +1,192 @@
+"""Turn photos into textured, animatable 3D heads.
+
+INPUT is any mix of pictures, folders, patterns ('photos/*.jpg'), .txt lists (one path a line, # comments) and - for a
+list on standard input. Per face OUT gets <stem>_foundation_frontal.ply and _aligned.ply, <stem>.glb (textured, with
+named expressions), <stem>_overlay.png and <stem>.json; per run report.html and report.json. A picture that cannot be
+used is reported and the others go on.
+
+examples:
+  pyface3d reconstruct photo.jpg -o out
+  pyface3d reconstruct photos/ -o out --formats glb --fit landmarks       faster, pose and shape from landmarks only
+  pyface3d reconstruct list.txt -o out --resume                           go on where a run was stopped
+  pyface3d reconstruct photos/ -o out --landmarks points/                 photos/a.jpg with points/a.pts
+  pyface3d reconstruct photo.jpg -o out --formats ply --poses frontal --ascii --plain
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from pyface3d.cli import EXIT_FAILED, EXIT_OK, UsageError
+from pyface3d.errors import InputError
+
+if TYPE_CHECKING:
+    from pyface3d.io.report import Report, Row
+    from pyface3d.systems.batch import BatchOptions, System
+
+_LATER = ("extreme3d", "occlusion-robust", "focus", "temporal-deca")
+
+
+@dataclass(frozen=True)
+class Command:
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")]
+    """Pictures, folders, patterns, .txt lists, or - for a list on standard input."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("out")
+    """Folder for the results; made when missing."""
+    system: Annotated[str, arg(metavar="NAME")] = "fit"
+    """How to reconstruct. This version has: fit."""
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "head"
+    """Face model: head (built in), or a model file or folder."""
+    fit: Literal["none", "landmarks", "full"] = "full"
+    """How much to fit: nothing but the pose, pose and shape to landmarks, or also the pixels."""
+    stages: Annotated[str, arg(metavar="LIST")] = "foundation"
+    """Stages to write as PLY, separated by commas. This version has: foundation."""
+    poses: Annotated[str, arg(metavar="LIST")] = "frontal,aligned"
+    """Poses to write as PLY: frontal (model frame), aligned (camera frame of the photo)."""
+    formats: Annotated[str, arg(metavar="LIST")] = "ply,glb"
+    """Mesh files to write: ply, obj, glb."""
+    ascii: bool = False
+    """Write PLY as text."""
+    plain: bool = False
+    """Write PLY with positions and triangles only."""
+    landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy. No detector is run."""
+    detector: Annotated[str, arg(metavar="NAME")] = "mtcnn"
+    """Face detector: mtcnn, or dlib (needs the extra [dlib-models])."""
+    max_faces: Annotated[int, arg(metavar="N")] = 10
+    """At most so many faces of a photo, best detection first."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes CUDA where it works."""
+    batch: Annotated[int, arg(metavar="N")] = 1
+    """Photos reconstructed at the same time."""
+    workers: Annotated[int, arg(metavar="N")] = 2
+    """Threads that read photos ahead, and as many that write results."""
+    engine: Literal["local"] = "local"
+    """What runs the batch: local (this process)."""
+    resume: bool = False
+    """Skip photos whose results are complete and were made from the same file with the same options."""
+    pictures: Literal["yes", "no"] = "yes"
+    """Draw the thumbnails of report.html."""
+
+    def run(self) -> int:
+        if not self.inputs:
+            raise UsageError("give at least one picture, folder, pattern or .txt list; see pyface3d reconstruct --help")
+        if self.system in _LATER:
+            raise UsageError(f"the system {self.system!r} comes with a later version; this one has: fit")
+        if self.system != "fit":
+            raise UsageError(f"system must be fit, got {self.system!r}")
+        if self.max_faces < 1:
+            raise UsageError(f"--max-faces must be at least 1, got {self.max_faces}")
+        from pyface3d.systems.batch import BatchOptions
+
+        try:
+            options = BatchOptions(
+                stages=_listed(self.stages),
+                poses=_listed(self.poses),
+                formats=_listed(self.formats),
+                ascii=self.ascii,
+                plain=self.plain,
+                pictures=self.pictures == "yes",
+                batch=self.batch,
+                workers=self.workers,
+                resume=self.resume,
+                landmarks=self.landmarks,
+                settings={
+                    "system": self.system,
+                    "model": self.model,
+                    "fit": self.fit,
+                    "detector": self.detector,
+                    "max_faces": self.max_faces,
+                    "device": resolved_device(self.device),
+                },
+            )
+        except InputError as error:
+            raise UsageError(str(error)) from None
+        report = run_with_progress(list(self.inputs), self.out, fit_system(options.settings), options)
+        print(summary(report, self.out))
+        return EXIT_OK if report.failed == 0 else EXIT_FAILED
+
+
+def fit_system(settings: Any) -> System:
+    """The default system with its model loaded, as the batch run calls it.
+
+    Raises:
+        AssetError: the model or a weight file is missing or damaged.
+    """
+    from pyface3d.face_models import load_face_model
+    from pyface3d.systems.fit import reconstruct
+
+    model = load_face_model(settings["model"]).to(settings["device"])
+
+    def system(image: Any, landmarks: Any) -> Any:
+        return reconstruct(
+            image,
+            model=model,
+            fit=settings["fit"],
+            landmarks=landmarks,
+            detector=settings["detector"],
+            max_faces=settings["max_faces"],
+        )
+
+    return system
+
+
+def resolved_device(name: str) -> str:
+    """``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: ``cuda`` was asked for and does not work here.
+    """
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu, or see pyface3d doctor")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def run_with_progress(inputs: list[str], out: Path, system: System, options: BatchOptions) -> Report:
+    """Run the batch; on a terminal with a progress bar, else with a line per photo; failures always have a line."""
+    from tqdm import tqdm
+
+    from pyface3d.systems.batch import run_batch
+
+    with tqdm(unit="photo", disable=None, file=sys.stderr) as bar:
+
+        def on_row(done: int, total: int, row: Row) -> None:
+            bar.total = total
+            bar.update()
+            if row.error is not None:
+                bar.write(f"failed: {one_line(row)}", file=sys.stderr)
+            elif bar.disable:
+                state = "done before" if row.resumed else f"{row.seconds:.1f} s"
+                print(f"[{done}/{total}] {row.input}: {state}", file=sys.stderr)
+
+        return run_batch(inputs, out, system, options, on_row=on_row)
+
+
+def one_line(row: Row) -> str:
+    """The error of a row, with its input in front where the sentence does not name it."""
+    error = row.error or ""
+    return error if row.input in error else f"{row.input}: {error}"
+
+
+def summary(report: Report, out: Path) -> str:
+    """What to tell at the end of a run."""
+    resumed = sum(row.resumed for row in report.rows)
+    text = f"{report.succeeded} of {report.total} inputs succeeded"
+    if resumed:
+        text += f" ({resumed} were done before)"
+    if report.failed:
+        text += f", {report.failed} failed"
+    return f"{text}; open {out / 'report.html'}"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
