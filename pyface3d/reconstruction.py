@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import pyface3d
 from pyface3d.errors import InputError
 from pyface3d.geometry import Camera, euler_from_rotation
 from pyface3d.io.color import linear_to_srgb
 from pyface3d.io.meshes import Mesh, Morphs, encode_glb, encode_obj, encode_ply
-from pyface3d.io.meshes.files import encode_png
+from pyface3d.io.pictures import encode_png, reduced
+from pyface3d.io.records import encode_json, versions
 from pyface3d.io.staging import staged_files
 from pyface3d.ops import Topology, sample_texture, vertex_normals
 
@@ -40,6 +39,8 @@ class ExpressionModel(Protocol):
     card: Any
 
     def vertices(self, identity: Tensor, expression: Tensor, /) -> Tensor: ...
+
+    def to(self, device: str, /) -> ExpressionModel: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ class Reconstruction:
         system: name of the system that made this.
         model: the face model; gives the named expressions of the GLB.
         timings: seconds by name of step.
+        quality: figures by name that tell a doubtful result from a good one.
         quality: figures by name that tell a doubtful result from a good one; which ones depends on the system.
 
     Raises:
@@ -90,6 +92,7 @@ class Reconstruction:
     system: str
     model: ExpressionModel
     timings: Mapping[str, float] = field(default_factory=dict)
+    quality: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -171,7 +174,7 @@ class Reconstruction:
         identity, weights = self.coefficients["identity"], self.coefficients["expression"]
         names = tuple(self.model.expression_names)
         rows = torch.cat([weights.new_zeros(1, len(weights)), torch.eye(len(weights), dtype=weights.dtype)])
-        shapes = self.model.vertices(identity.expand(len(rows), -1), rows).to(self.verts.dtype)
+        shapes = self.model.to("cpu").vertices(identity.expand(len(rows), -1), rows).to(self.verts.dtype)
         offsets = shapes[1:] - shapes[:1]
         neutral = self.verts - torch.einsum("e,evc->vc", weights.to(offsets.dtype), offsets)
         base = vertex_normals(neutral, self.topology)
@@ -281,6 +284,7 @@ class Reconstruction:
             "landmarks": _rows(self.landmarks),
             "source_shares": {name: float(share) for name, share in zip(SOURCES, shares, strict=True)},
             "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
+            "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
             "versions": versions(),
             "timings_s": {name: round(float(value), 4) for name, value in self.timings.items()},
         }
@@ -347,43 +351,10 @@ def check_choices(what: str, given: Iterable[str], known: Iterable[str]) -> None
             raise InputError(f"{what} must be of {', '.join(known)}, got {value!r}")
 
 
-def reduced(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    """The picture with its longer side brought down to ``longest`` px by area averaging; itself when not longer."""
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    if max(height, width) <= longest:
-        return np.ascontiguousarray(image)
-    scale = longest / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.array(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BOX))
-
-
 def srgb_bytes(linear: Tensor) -> NDArray[np.uint8]:
     """Linear RGB of any shape as sRGB bytes."""
     encoded: NDArray[np.uint8] = (linear_to_srgb(linear.clamp(0, 1)) * 255).round().to(torch.uint8).numpy()
     return encoded
-
-
-def encode_json(value: Any) -> bytes:
-    """Indented UTF-8 JSON; lists of numbers stay on one line each."""
-    return (_indented(value) + "\n").encode()
-
-
-def versions() -> dict[str, str]:
-    """Of this package and what the numbers depend on."""
-    return {"pyface3d": pyface3d.__version__, "torch": torch.__version__, "numpy": np.__version__}
-
-
-def _indented(value: Any, indent: str = "") -> str:
-    inner = indent + "  "
-    if isinstance(value, dict) and value:
-        rows = [f"{inner}{json.dumps(key, ensure_ascii=False)}: {_indented(value[key], inner)}" for key in value]
-        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
-    if isinstance(value, list) and any(isinstance(entry, dict | list) for entry in value):
-        rows = [inner + _indented(entry, inner) for entry in value]
-        return "[\n" + ",\n".join(rows) + f"\n{indent}]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _float32(tensor: Tensor) -> NDArray[np.float32]:

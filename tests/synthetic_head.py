@@ -78,6 +78,9 @@ class EggModel:
         self.expression = (1 - distance / 35).clamp_min(0)[..., None] ** 2 * moves[:, None]
         self.identity = torch.stack([self.template * 0.03, self.template * torch.tensor([0.05, 0.0, 0.0])])
 
+    def to(self, device: str) -> EggModel:
+        return self
+
     def vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         shape = torch.einsum("bi,ivc->bvc", identity, self.identity.to(identity))
         move = torch.einsum("be,evc->bvc", expression, self.expression.to(expression))

@@ -131,6 +131,7 @@ def fit_system(settings: Any) -> System:
             landmarks=landmarks,
             detector=settings["detector"],
             max_faces=settings["max_faces"],
+            device=settings["device"],
         )
 
     return system

@@ -21,19 +21,12 @@ from numpy.typing import NDArray
 
 from pyface3d.errors import InputError, NoFaceError, OutputError, Pyface3dError
 from pyface3d.io.images import decode_image
-from pyface3d.io.meshes.files import encode_png, read_bytes
+from pyface3d.io.meshes.files import read_bytes
+from pyface3d.io.pictures import encode_png, reduced
+from pyface3d.io.records import encode_json, versions
 from pyface3d.io.report import Report, Row, write_report
 from pyface3d.io.staging import StagedFiles, remove_stale, staged_files
-from pyface3d.reconstruction import (
-    FORMATS,
-    POSES,
-    STAGES,
-    Reconstruction,
-    check_choices,
-    encode_json,
-    reduced,
-    versions,
-)
+from pyface3d.reconstruction import FORMATS, POSES, STAGES, Reconstruction, check_choices
 from pyface3d.systems.inputs import Photo, expand_inputs
 
 System = Callable[[NDArray[np.uint8], "NDArray[np.float32] | None"], list[Reconstruction]]

@@ -1,14 +1,9 @@
-"""What the mesh formats share: reading a whole file within a limit, and pictures as bytes."""
+"""Reading a whole file within a limit."""
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pyface3d.errors import InputError
 
@@ -37,12 +32,3 @@ def read_bytes(path: str | os.PathLike[str], limit: int = MAX_MESH_BYTES) -> byt
     if len(data) > limit:
         raise InputError(f"{path} is larger than {limit} bytes, the most that is read")
     return data
-
-
-def encode_png(image: NDArray[Any]) -> bytes:
-    """The bytes of a PNG file for ``image`` (H, W, 3) uint8, sRGB."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(stream, format="PNG", compress_level=6)
-    return stream.getvalue()

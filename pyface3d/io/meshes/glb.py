@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pyface3d.io.atomic import atomic_file
-from pyface3d.io.meshes.files import encode_png
 from pyface3d.io.meshes.mesh import Array, Mesh
+from pyface3d.io.pictures import encode_png
 
 MAGIC = 0x46546C67
 JSON_CHUNK, BIN_CHUNK = 0x4E4F534A, 0x004E4942

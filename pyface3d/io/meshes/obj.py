@@ -13,8 +13,9 @@ import numpy as np
 
 from pyface3d.errors import InputError
 from pyface3d.io.atomic import atomic_file
-from pyface3d.io.meshes.files import encode_png, read_bytes
+from pyface3d.io.meshes.files import read_bytes
 from pyface3d.io.meshes.mesh import Array, Mesh
+from pyface3d.io.pictures import encode_png
 
 _MAX_TEXT = 256 << 20
 _MAX_COORDINATE = 1e9  # mm, as for PLY
