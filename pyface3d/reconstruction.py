@@ -67,7 +67,6 @@ class Reconstruction:
         system: name of the system that made this.
         model: the face model; gives the named expressions of the GLB.
         timings: seconds by name of step.
-        quality: figures by name that tell a doubtful result from a good one.
         quality: figures by name that tell a doubtful result from a good one; which ones depends on the system.
 
     Raises:
@@ -92,7 +91,6 @@ class Reconstruction:
     system: str
     model: ExpressionModel
     timings: Mapping[str, float] = field(default_factory=dict)
-    quality: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -283,7 +281,6 @@ class Reconstruction:
             "expression_names": list(self.model.expression_names),
             "landmarks": _rows(self.landmarks),
             "source_shares": {name: float(share) for name, share in zip(SOURCES, shares, strict=True)},
-            "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
             "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
             "versions": versions(),
             "timings_s": {name: round(float(value), 4) for name, value in self.timings.items()},
