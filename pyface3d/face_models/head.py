@@ -1,0 +1,18 @@
+"""The head that ships with the package; made by ``scripts/build_head_model.py``, free for any use."""
+
+from __future__ import annotations
+
+from pyface3d.face_models.linear import LinearFaceModel
+from pyface3d.face_models.storage import read_face_model
+from pyface3d.io.weights import find_asset
+
+
+def load_head() -> LinearFaceModel:
+    """The embedded head, checked against its card.
+
+    Raises:
+        AssetError: the asset is missing, damaged or not the one its card describes.
+    """
+    asset = find_asset("head")
+    asset.verify()
+    return read_face_model(asset.path)

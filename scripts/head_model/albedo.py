@@ -1,0 +1,237 @@
+"""Albedo space: the CC0 MakeHuman skins in our chart, mixed over the range of human skin, with eyes, brows and teeth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from .chart import BOXES, Chart
+from .source import PARTS, Array, Ints, SourceHead, triangulate
+
+IRIS_ANGLE = np.deg2rad(28.0)  # half angle of an iris of 11.7 mm on an eyeball of 12.2 mm radius
+#: Eye texture of the MakeHuman proxy: centre and radius of one iris, in pixels of its 512 x 512.
+EYE_TEXTURE_CENTRE, EYE_TEXTURE_IRIS = (354.5, 149.0), 58.0
+TOOTH_RGB = np.array([0.62, 0.56, 0.44])
+GUM_RGB = np.array([0.38, 0.11, 0.10])
+TONGUE_RGB = np.array([0.46, 0.17, 0.16])
+LASH_RGB = np.array([0.030, 0.022, 0.018])
+#: Brow colours, linear: black, dark brown, brown, auburn, dark blond, grey.
+HAIR_RGB = np.array(
+    [[0.012, 0.010, 0.010], [0.030, 0.019, 0.013], [0.065, 0.038, 0.022], [0.10, 0.045, 0.020], [0.17, 0.11, 0.06],
+     [0.20, 0.19, 0.18]]
+)  # fmt: skip
+#: How likely each brow colour is with light and with dark skin.
+HAIR_WITH_LIGHT_SKIN, HAIR_WITH_DARK_SKIN = [0.18, 0.3, 0.24, 0.06, 0.12, 0.1], [0.75, 0.15, 0.02, 0.0, 0.0, 0.08]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """What lies under every texel of the chart: triangle (S, S) int (-1 outside), barycentrics (S, S, 3)."""
+
+    triangle: Ints
+    barycentrics: Array
+
+    @property
+    def inside(self) -> np.ndarray:
+        return self.triangle >= 0
+
+    def interpolate(self, corner_values: Array) -> Array:
+        """Values per triangle corner (F, 3, C) at every texel, (S, S, C); zero outside."""
+        values = corner_values[np.where(self.inside, self.triangle, 0)]
+        return np.where(self.inside[..., None], (values * self.barycentrics[..., None]).sum(axis=2), 0.0)
+
+
+@dataclass(frozen=True)
+class AlbedoSpace:
+    """Mean (S, S, 3) and components (A, S, S, 3), linear RGB per standard deviation."""
+
+    mean: Array
+    components: Array
+    variance_kept: float
+
+
+def rasterize_chart(chart: Chart, size: int) -> Atlas:
+    """Triangle and barycentrics under every texel centre."""
+    triangle, barycentrics = np.full((size, size), -1), np.zeros((size, size, 3))
+    for index, corner in enumerate(chart.uvs[chart.uv_faces] * size):
+        (x0, y0), (x1, y1) = np.floor(corner.min(axis=0) - 0.5), np.ceil(corner.max(axis=0) + 0.5)
+        xs, ys = np.arange(max(int(x0), 0), min(int(x1), size)), np.arange(max(int(y0), 0), min(int(y1), size))
+        if not len(xs) or not len(ys):
+            continue
+        points = np.stack(np.meshgrid(xs + 0.5, ys + 0.5), axis=-1)
+        a, b, c = corner
+        area = _cross(b - a, c - a)
+        if area == 0.0:
+            continue
+        bary = np.stack([_cross(c - b, points - b), _cross(a - c, points - c), _cross(b - a, points - a)], axis=-1) / area
+        hit = (bary >= -1e-9).all(axis=-1)
+        block = np.ix_(ys, xs)
+        triangle[block] = np.where(hit, index, triangle[block])
+        barycentrics[block] = np.where(hit[..., None], bary, barycentrics[block])
+    return Atlas(triangle, barycentrics)
+
+
+def build_albedo(
+    head: SourceHead, verts: Array, brow_points: Array, chart: Chart, skins: Path, size: int, count: int, seed: int
+) -> AlbedoSpace:
+    """PCA of random people's albedo.
+
+    Args:
+        verts: mean head (V, 3).
+        brow_points: the left brow's five landmarks on it, (5, 3).
+        skins: folder with ``skins/`` and ``eyes/`` of the MakeHuman base assets.
+    """
+    generator = np.random.default_rng(seed)
+    atlas = rasterize_chart(chart, size)
+    faces = triangulate(head.quads)
+    part = np.where(atlas.inside, np.tile(head.parts, 2)[atlas.triangle], -1)
+    place = atlas.interpolate(verts[faces])
+    source_uv = atlas.interpolate(triangulate_corners(head.quad_uvs))
+    skin_maps = np.stack([_sample(read_linear(file), source_uv) for file in sorted((skins / "skins").glob("*.png"))])
+    eye_maps = np.stack([_eye_map(read_linear(file), size) for file in sorted((skins / "eyes").glob("*.png"))])
+    if len(skin_maps) != 20 or len(eye_maps) != 9:
+        raise ValueError(f"{skins} must hold skins/*.png (20) and eyes/*.png (9), found {len(skin_maps)}, {len(eye_maps)}")
+    fixed = _fixed_parts(part, place)
+    is_fixed = np.isin(part, [list(PARTS).index(name) for name in _FIXED_PARTS])
+    is_eye = np.isin(part, [list(PARTS).index("left_eye"), list(PARTS).index("right_eye")])
+    brow = _brow_mask(place, brow_points) * (part == 0)
+    brightness = skin_maps[:, part == 0].mean(axis=(1, 2))
+    darkness = (brightness.max() - brightness) / np.ptp(brightness)
+    samples = np.zeros((24 * count, size, size, 3), np.float32)
+    for sample in samples:
+        picked = generator.choice(20, 3, replace=False)
+        share = generator.dirichlet([0.7, 0.4, 0.2])
+        tone = share @ darkness[picked]
+        skin = np.exp(np.einsum("k,khwc->hwc", share, np.log(skin_maps[picked].clip(1e-3))))
+        skin = skin * np.exp(generator.normal(0.0, 0.12) + generator.normal(0.0, [0.03, 0.02, 0.04]))
+        hair_odds = (1 - tone) * np.array(HAIR_WITH_LIGHT_SKIN) + tone * np.array(HAIR_WITH_DARK_SKIN)
+        hair = HAIR_RGB[generator.choice(len(HAIR_RGB), p=hair_odds)]
+        cover = brow[..., None] * generator.uniform(0.45, 0.95)
+        skin = skin * (1 - cover) + hair * cover
+        iris = eye_maps[generator.choice(9, p=_eye_odds(tone))]
+        sample[:] = np.where(is_eye[..., None], iris, np.where(is_fixed[..., None], fixed, skin))
+    return _principal(samples.clip(0.0, 1.0), atlas.inside, np.where(part == 0, 1.0, 0.15), count)
+
+
+def read_linear(path: Path) -> Array:
+    """Picture file -> (H, W, 3) linear RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path} cannot be read as a picture")
+    srgb = image[..., ::-1] / 255.0
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def triangulate_corners(quad_corners: Array) -> Array:
+    """Per-corner values of quads (Q, 4, C) -> of their triangles (2 Q, 3, C), in the order of `triangulate`."""
+    return np.concatenate([quad_corners[:, [0, 1, 2]], quad_corners[:, [0, 2, 3]]])
+
+
+_FIXED_PARTS = (
+    "tongue", "upper_teeth", "lower_teeth", "left_upper_lashes", "left_lower_lashes", "right_upper_lashes",
+    "right_lower_lashes",
+)  # fmt: skip
+
+
+def _fixed_parts(part: Ints, place: Array) -> Array:
+    """Colours of teeth, gums, tongue and lashes: the same on everybody."""
+    colour = np.zeros(place.shape)
+    for name in _FIXED_PARTS:
+        here = part == list(PARTS).index(name)
+        x, y, z = place[here].T
+        if name.endswith("teeth"):
+            crown = (y - y.min()) / np.ptp(y) if name == "lower_teeth" else (y.max() - y) / np.ptp(y)
+            along = np.arctan2(x, z - (z.max() - 1.3 * x.max()))
+            gap = np.abs((along * 14 / np.pi * 1.15 + 0.0) % 1.0 - 0.0)
+            gap = np.minimum(gap, 1.0 - gap)
+            tooth = TOOTH_RGB * (1.0 - 0.55 * np.exp(-((gap / 0.09) ** 2)))[:, None]
+            edge = _smooth_step(crown, 0.32 + 0.10 * np.cos(2 * np.pi * gap), 0.08)[:, None]
+            colour[here] = edge * tooth + (1 - edge) * GUM_RGB
+        elif name == "tongue":
+            colour[here] = TONGUE_RGB * (0.8 + 0.2 * _smooth_step(z, np.median(z), 8.0))[:, None]
+        else:
+            colour[here] = LASH_RGB
+    return colour
+
+
+def _smooth_step(value: Array, middle: Array | float, width: float) -> Array:
+    return 1.0 / (1.0 + np.exp(-(value - middle) / (0.25 * width)))
+
+
+def _eye_map(texture: Array, size: int) -> Array:
+    """An eye texture on both eye islands of the chart, (S, S, 3); the back of the eye is its sclera."""
+    result = np.zeros((size, size, 3))
+    texels = (np.arange(size) + 0.5) / size
+    sclera = np.quantile(texture[60:120, 330:380], 0.6, axis=(0, 1))
+    for box, flip in (("left_eye", False), ("left_eye_back", False), ("left_eye", True), ("left_eye_back", True)):
+        u0, v0, u1, v1 = BOXES[box]
+        if flip:
+            u0, u1 = 1.0 - u1, 1.0 - u0
+        rows, columns = np.nonzero((texels >= v0) & (texels <= v1))[0], np.nonzero((texels >= u0) & (texels <= u1))[0]
+        dx = (texels[columns] - 0.5 * (u0 + u1)) / (u1 - u0) * np.pi
+        dy = (texels[rows] - 0.5 * (v0 + v1)) / (v1 - v0) * np.pi
+        grid_x, grid_y = np.meshgrid(dx, dy)  # angle from the optical axis along u and v, radians
+        scale = EYE_TEXTURE_IRIS / IRIS_ANGLE
+        map_x = (EYE_TEXTURE_CENTRE[0] + scale * grid_x - 0.5).astype(np.float32)
+        map_y = (EYE_TEXTURE_CENTRE[1] + scale * grid_y - 0.5).astype(np.float32)
+        front = cv2.remap(texture, map_x, map_y, cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+        far = _smooth_step(np.hypot(grid_x, grid_y), np.deg2rad(58.0), np.deg2rad(12.0))[..., None]
+        front = front * (1 - far) + sclera * far
+        result[np.ix_(rows, columns)] = sclera if box.endswith("back") else front
+    return result
+
+
+def _eye_odds(tone: float) -> Array:
+    """Odds of the nine eye colours (blue, bluegreen, brown, brownlight, deepblue, green, grey, ice, lightblue)."""
+    light = np.array([0.10, 0.06, 0.32, 0.22, 0.04, 0.09, 0.07, 0.03, 0.07])
+    dark = np.array([0.0, 0.0, 0.85, 0.15, 0.0, 0.0, 0.0, 0.0, 0.0])
+    odds = (1 - tone) * light + tone * dark
+    return odds / odds.sum()
+
+
+def _brow_mask(place: Array, points: Array) -> Array:
+    """Cover of brow hair at every texel, (S, S) in [0, 1]: a tapering band along the landmarks, with strands."""
+    along = np.linspace(0.0, 1.0, 200)
+    knots = np.linspace(0.0, 1.0, 5)
+    line = np.stack([np.interp(along, knots, points[:, k]) for k in range(3)], axis=1)
+    line = gaussian_filter(line, (8, 0), mode="nearest")
+    half_width = np.interp(along, [0.0, 0.12, 0.55, 1.0], [3.2, 4.4, 3.4, 1.2])
+    cover = np.zeros(place.shape[:2])
+    for side in (1.0, -1.0):
+        offset = place[..., None, :] * [side, 1.0, 1.0] - line[::4]
+        distance = np.linalg.norm(offset, axis=-1)
+        nearest = distance.argmin(axis=-1)
+        near, width = distance.min(axis=-1), half_width[::4][nearest]
+        cover = np.maximum(cover, np.exp(-0.5 * (near / (0.72 * width)) ** 4))
+    slant = place[..., 1] * 0.8 - np.abs(place[..., 0])
+    strands = 0.82 + 0.18 * np.sin(2.9 * slant) * np.sin(0.7 * place[..., 1] + 0.35 * place[..., 0])
+    return cover * strands
+
+
+def _sample(texture: Array, uv: Array) -> Array:
+    height, width = texture.shape[:2]
+    pixel = (uv * [width, height] - 0.5).astype(np.float32)
+    return cv2.remap(texture, pixel[..., 0], pixel[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _principal(samples: Array, inside: np.ndarray, importance: Array, count: int) -> AlbedoSpace:
+    mean = samples.mean(axis=0)
+    root = np.sqrt(importance * inside).astype(np.float32)[..., None]
+    offsets = samples - mean
+    weighted = (offsets * root).reshape(len(samples), -1)
+    values, vectors = np.linalg.eigh((weighted @ weighted.T).astype(np.float64) / len(samples))
+    order = values.argsort()[::-1][:count]
+    scores = (vectors[:, order] * np.sqrt(len(samples))).astype(np.float32)
+    components = np.tensordot(scores, offsets, axes=(0, 0)) / len(samples)
+    brighter = np.sign((components * root).sum(axis=(1, 2, 3)))
+    components = components * np.where(brighter == 0, 1.0, brighter)[:, None, None, None]
+    _, (rows, columns) = distance_transform_edt(~inside, return_indices=True)
+    return AlbedoSpace(mean[rows, columns], components[:, rows, columns], float(values[order].sum() / values.sum()))
+
+
+def _cross(u: Array, v: Array) -> Array:
+    return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]

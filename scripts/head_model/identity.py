@@ -1,0 +1,129 @@
+"""Identity space: the distribution of real people in our parameter space, then PCA of heads drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .parameters import ParameterSpace
+from .scans import Correspondence, align
+from .source import Array, reflect
+
+#: Standard deviation that a scan's point is expected to differ from the best fit of our targets, mm …
+POINT_NOISE_MM = 1.5
+#: … and how many of the points are independent of each other: neighbours err together.
+INDEPENDENT_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Population:
+    """Normal distribution of people over the parameter vector: mean (K,), covariance (K, K)."""
+
+    mean: Array
+    covariance: Array
+
+    def draw(self, count: int, generator: np.random.Generator) -> Array:
+        values, vectors = np.linalg.eigh(self.covariance)
+        factor = vectors * np.sqrt(values.clip(0.0))
+        return self.mean + generator.standard_normal((count, len(self.mean))) @ factor.T
+
+
+@dataclass(frozen=True)
+class IdentitySpace:
+    """Mean head (V, 3) and components (I, V, 3), mm per standard deviation; ``variance_kept`` of the weighted variance."""
+
+    mean: Array
+    components: Array
+    variance_kept: float
+
+
+def calibrate(
+    space: ParameterSpace, people: Array, match: Correspondence, weights: Array, rounds: int = 30
+) -> Population:
+    """Project scanned people onto the parameter space and estimate their distribution by expectation-maximisation.
+
+    With d = shapes @ t + noise and t ~ N(mean, S), each round takes the posterior of every person's t and sets mean
+    and S to the moments found (posterior spread included, so what scans do not show keeps its prior). Every person
+    also counts mirrored, so the distribution is symmetric.
+
+    Args:
+        people: scan points at the matched vertices, (B, n, 3) mm, in any pose.
+        weights: importance of each matched vertex, (n,).
+    """
+    verts = space.vertices(match.mean_t[None])[0]
+    reference = verts[match.vertices]
+    shapes = space.linearised(match.mean_t)[:, match.vertices]
+    moved = align(people, reference, weights=weights)
+    centred = _without_rigid(shapes, reference, weights)
+    scale = np.sqrt(weights * INDEPENDENT_SHARE / (weights.mean() * POINT_NOISE_MM**2))[:, None]
+    design = (centred * scale).reshape(len(shapes), -1)
+    data = ((moved - reference) * scale).reshape(len(people), -1)
+    precision = design @ design.T
+    projected = data @ design.T
+    permutation, sign = space.mirror_permutation()
+    mean, covariance = np.zeros(len(shapes)), np.eye(len(shapes))
+    for _ in range(rounds):
+        prior = np.linalg.inv(covariance)
+        posterior = np.linalg.inv(precision + prior)
+        found = (projected + prior @ mean) @ posterior
+        found = np.concatenate([found, found[:, permutation] * sign])
+        mean = found.mean(axis=0)
+        covariance = np.cov(found.T, bias=True) + posterior
+        mirrored = sign[:, None] * covariance[np.ix_(permutation, permutation)] * sign
+        covariance = 0.5 * (covariance + mirrored) + 1e-6 * np.eye(len(mean))
+    return Population(match.mean_t + mean, covariance)
+
+
+def principal_components(heads: Array, mirror: np.ndarray, weights: Array, count: int) -> IdentitySpace:
+    """PCA of heads (B, V, 3) and their mirror images under vertex weights (V,); components in sigma units.
+
+    The mirrored samples make every component either symmetric or antisymmetric; that is then enforced to the bit.
+    """
+    mean = heads.mean(axis=0)
+    mean = 0.5 * (mean + reflect(mean, mirror))
+    offsets = (heads - mean).astype(np.float32)
+    parts = []
+    total = 0.0
+    root = np.sqrt(weights / weights.mean()).astype(np.float32)[:, None]
+    for sign in (1.0, -1.0):
+        half = 0.5 * (offsets + sign * reflect(offsets, mirror)).astype(np.float32)
+        weighted = (half * root).reshape(len(half), -1)
+        values, vectors = np.linalg.eigh((weighted @ weighted.T).astype(np.float64) / len(half))
+        order = values.argsort()[::-1][:count]
+        total += values.clip(0.0).sum()
+        scores = vectors[:, order] * np.sqrt(len(half))
+        shapes = np.einsum("bk,bvc->kvc", scores.astype(np.float32), half) / len(half)
+        shapes = 0.5 * (shapes + sign * reflect(shapes, mirror))
+        parts.append((values[order], shapes))
+    values = np.concatenate([part[0] for part in parts])
+    shapes = np.concatenate([part[1] for part in parts])
+    order = values.argsort()[::-1][:count]
+    return IdentitySpace(mean, _fixed_sign(shapes[order]), float(values[order].sum() / total))
+
+
+def project(space: IdentitySpace, heads: Array, weights: Array, ridge: float = 0.0) -> Array:
+    """Weighted least-squares coefficients (B, I) of heads (B, V, 3) that stand in the model's place."""
+    root = np.sqrt(weights)[:, None]
+    design = (space.components * root).reshape(len(space.components), -1)
+    data = ((heads - space.mean) * root).reshape(len(heads), -1)
+    return np.linalg.solve(design @ design.T + ridge * np.eye(len(design)), design @ data.T).T
+
+
+def _without_rigid(shapes: Array, reference: Array, weights: Array) -> Array:
+    """Shapes (K, n, 3) less the part a rigid motion of ``reference`` explains, as the alignment takes it from the data."""
+    centre = (weights[:, None] * reference).sum(axis=0) / weights.sum()
+    arm = reference - centre
+    motions = [np.broadcast_to(axis, arm.shape) for axis in np.eye(3)] + [np.cross(axis, arm) for axis in np.eye(3)]
+    root = np.sqrt(weights)[:, None]
+    basis, _ = np.linalg.qr(np.stack([(motion * root).reshape(-1) for motion in motions], axis=1))
+    flat = (shapes * root).reshape(len(shapes), -1)
+    flat = flat - (flat @ basis) @ basis.T
+    return flat.reshape(shapes.shape) / root
+
+
+def _fixed_sign(shapes: Array) -> Array:
+    """A principal component has no sign of its own; make the largest displacement point forwards, up or left."""
+    flat = shapes.reshape(len(shapes), -1)
+    peak = flat[np.arange(len(flat)), np.abs(flat).argmax(axis=1)]
+    return shapes * np.where(peak < 0, -1.0, 1.0)[:, None, None]

@@ -1,0 +1,81 @@
+"""Where the 68 iBUG points lie on the head: picked once on the base mesh, subject's left side and midline only.
+
+Frontal positions in millimetres on the MakeHuman template. First guesses came from a landmark detector on
+renders and from ICT-FaceKit's landmark vertices after alignment; then corrected by eye (lid margins, inner lips, brows).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .source import Array, Ints, SourceHead, triangulate
+
+#: iBUG index -> (x, y) on the template, dropped along -z onto the foremost skin.
+FRONTAL_PICKS: dict[int, tuple[float, float]] = {
+    22: (11.0, 745.5), 23: (22.8, 749.6), 24: (35.5, 750.2), 25: (46.8, 747.6), 26: (55.0, 740.3),
+    27: (0.0, 728.6), 28: (0.0, 717.4), 29: (0.0, 706.4), 30: (0.0, 694.8),
+    33: (0.0, 680.8), 34: (6.2, 682.0), 35: (12.2, 683.2),
+    42: (17.4, 727.6), 43: (26.4, 732.6), 44: (35.6, 733.2), 45: (44.2, 728.8), 46: (35.6, 723.9), 47: (26.4, 724.5),
+    51: (0.0, 667.8), 52: (7.2, 669.9), 53: (17.0, 666.8), 54: (25.2, 661.2),
+    55: (17.0, 653.4), 56: (8.6, 650.2), 57: (0.0, 649.9),
+    62: (0.0, 662.6), 63: (8.4, 662.7), 65: (8.4, 660.3), 66: (0.0, 660.2),
+}  # fmt: skip
+#: Jaw line (8 = chin) and the inner mouth corner, which the lips hide: positions in space, put on the nearest skin.
+SPACE_PICKS: dict[int, tuple[float, float, float]] = {
+    8: (0.0, 620.5, 143.0), 9: (15.0, 623.0, 140.0), 10: (29.3, 629.7, 127.6), 11: (41.2, 639.2, 115.8),
+    12: (52.6, 654.6, 106.3), 13: (59.7, 672.6, 100.9), 14: (63.5, 689.7, 96.0), 15: (66.6, 707.5, 92.0),
+    16: (67.8, 726.1, 89.0), 64: (22.0, 661.2, 142.0),
+}  # fmt: skip
+#: Point on the other side of the face.
+FLIP = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46]
+    + [39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
+)
+
+
+def pick_landmarks(head: SourceHead) -> tuple[Ints, Array]:
+    """Corner vertices (68, 3) and barycentrics (68, 3) of the iBUG points, exactly symmetric."""
+    faces = triangulate(head.quads)[np.tile(head.parts == 0, 2)]
+    corners, barycentrics = np.zeros((68, 3), np.int64), np.zeros((68, 3))
+    for index, xy in FRONTAL_PICKS.items():
+        corners[index], barycentrics[index] = _drop(head.template, faces, np.array(xy))
+    for index, point in SPACE_PICKS.items():
+        corners[index], barycentrics[index] = _nearest(head.template, faces, np.array(point))
+    for index in (*FRONTAL_PICKS, *SPACE_PICKS):
+        if FLIP[index] != index:
+            corners[FLIP[index]] = head.mirror[corners[index]]
+            barycentrics[FLIP[index]] = barycentrics[index]
+    return corners, barycentrics
+
+
+def _drop(verts: Array, faces: Ints, xy: Array) -> tuple[Ints, Array]:
+    a, b, c = (verts[faces[:, k]] for k in range(3))
+    area = _cross(b - a, c - a)
+    weight_b, weight_c = _cross(xy - a[:, :2], c - a), _cross(b - a, xy - a[:, :2])
+    facing = area > 1e-9
+    bary = np.stack([area - weight_b - weight_c, weight_b, weight_c], axis=1)
+    bary = np.where(facing[:, None], bary / np.where(facing, area, 1.0)[:, None], -1.0)
+    hit = (bary >= -1e-9).all(axis=1)
+    if not hit.any():
+        raise ValueError(f"no skin under the landmark picked at {xy.tolist()}")
+    depth = np.where(hit, (bary * np.stack([a[:, 2], b[:, 2], c[:, 2]], axis=1)).sum(axis=1), -np.inf)
+    best = depth.argmax()
+    return _snap(verts, faces[best], bary[best].clip(0.0))
+
+
+def _nearest(verts: Array, faces: Ints, point: Array) -> tuple[Ints, Array]:
+    steps = np.array([(i / 8, j / 8, 1 - (i + j) / 8) for i in range(9) for j in range(9 - i)])
+    samples = np.einsum("fkc,sk->fsc", verts[faces], steps)
+    face, step = np.unravel_index(np.linalg.norm(samples - point, axis=2).argmin(), samples.shape[:2])
+    return _snap(verts, faces[face], steps[step])
+
+
+def _snap(verts: Array, corners: Ints, bary: Array) -> tuple[Ints, Array]:
+    """A midline point is put exactly on the midline: only corners with x = 0 keep weight when all of it lies there."""
+    if abs(bary @ verts[corners, 0]) < 1e-6:
+        bary = np.where(verts[corners, 0] == 0.0, bary, 0.0)
+    return corners, bary / bary.sum()
+
+
+def _cross(u: Array, v: Array) -> Array:
+    return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
