@@ -33,4 +33,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, sample_texture_backward);
   PF3D_DEFINE(pyface3d::cpu, render_texture);
   PF3D_DEFINE(pyface3d::cpu, render_texture_backward);
+  PF3D_DEFINE(pyface3d::cpu, rasterize_uvs);
+  PF3D_DEFINE(pyface3d::cpu, bake_texture);
 }

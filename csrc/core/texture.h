@@ -25,6 +25,13 @@ template <class T> PF3D_HD Tap<T> nearest_tap(T u, int32_t size, int wrap) {
   return {static_cast<int32_t>(x), 0, T(0), T(0)};
 }
 
+// x: position in texels from the middle of the first.
+template <class T> PF3D_HD Tap<T> clamped_tap(T x, int32_t size) {
+  const T held = clamped(x, T(0), T(size - 1));
+  const int32_t i = lower(static_cast<int32_t>(held), size > 1 ? size - 2 : 0);
+  return {i, size > 1 ? 1 : 0, held - T(i), x > T(0) && x < T(size - 1) ? T(size) : T(0)};
+}
+
 template <class T> PF3D_HD Tap<T> bilinear_tap(T u, int32_t size, int wrap) {
   if (wrap == kRepeat) {
     T x = (u - floor(u)) * T(size) - T(0.5);
@@ -32,9 +39,7 @@ template <class T> PF3D_HD Tap<T> bilinear_tap(T u, int32_t size, int wrap) {
     const int32_t i = lower(static_cast<int32_t>(x), size - 1);
     return {i, i + 1 < size ? 1 : 1 - size, x - T(i), T(size)};
   }
-  const T x = u * T(size) - T(0.5), held = clamped(x, T(0), T(size - 1));
-  const int32_t i = lower(static_cast<int32_t>(held), size > 1 ? size - 2 : 0);
-  return {i, size > 1 ? 1 : 0, held - T(i), x > T(0) && x < T(size - 1) ? T(size) : T(0)};
+  return clamped_tap(u * T(size) - T(0.5), size);
 }
 
 template <class T> PF3D_HD bool is_finite(Vec2<T> uv) {

@@ -80,4 +80,18 @@ void render_texture_backward(const T* texture, const int32_t* face_index, const 
                              int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
                              int64_t count, int64_t num_faces, int filter, int wrap, int threads);
 
+// uvs (T, 2), uv_faces (F, 3) -> face_index (Ht, Wt), barycentrics (Ht, Wt, 3), distance (Ht, Wt) in texels from the
+// middle of a texel to its face; keys (Ht, Wt) is working memory
+template <class T>
+void rasterize_uvs(const T* uvs, const int32_t* uv_faces, int64_t* keys, int32_t* face_index, T* barycentrics,
+                   T* distance, int64_t num_faces, int64_t height, int64_t width, int threads);
+
+// verts_image (B, V, 3), faces (F, 3), a chart of N texels, depth (B, H, W) or null, vertex_seen (B, V) or null ->
+// image_uvs (B, N, 2), NaN where unseen, and weight (B, N)
+template <class T>
+void bake_texture(const T* verts_image, const int32_t* faces, const int32_t* chart_faces,
+                  const T* chart_barycentrics, const T* depth, const T* vertex_seen, T* image_uvs, T* weight,
+                  int64_t batch, int64_t num_verts, int64_t texels, int64_t height, int64_t width, double tolerance,
+                  bool perspective, int threads);
+
 }  // namespace pyface3d::cpu

@@ -1,9 +1,11 @@
 """Differentiable kernels: one public function a file, formulas in ``csrc/core``, CPU and CUDA back ends."""
 
+from pyface3d.ops.bake_texture import bake_texture
 from pyface3d.ops.face_normals import face_normals
 from pyface3d.ops.fragments import Fragments
 from pyface3d.ops.interpolate import interpolate
 from pyface3d.ops.rasterize import rasterize
+from pyface3d.ops.rasterize_uvs import rasterize_uvs
 from pyface3d.ops.render_texture import render_texture
 from pyface3d.ops.sample_texture import sample_texture
 from pyface3d.ops.shade_spherical_harmonics import shade_spherical_harmonics
@@ -14,9 +16,11 @@ from pyface3d.ops.vertex_visibility import vertex_visibility
 __all__ = [
     "Fragments",
     "Topology",
+    "bake_texture",
     "face_normals",
     "interpolate",
     "rasterize",
+    "rasterize_uvs",
     "render_texture",
     "sample_texture",
     "shade_spherical_harmonics",

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyface3d.ops.fragments import Fragments
+
 
 class Topology:
     """F triangles over V vertices, and optionally their texture coordinates.
@@ -103,6 +105,11 @@ class Topology:
     def edge_faces(self) -> Tensor:
         """(E, 2) int32 faces on the two sides of each edge, −1 where there is none."""
         return self._edge_tables[1]
+
+    @cached_property
+    def charts(self) -> dict[tuple[int, int, torch.dtype], Fragments]:
+        """What `rasterize_uvs` has made of this topology, by height, width and dtype."""
+        return {}
 
     def __repr__(self) -> str:
         uvs = "no uvs" if self.uvs is None else f"{len(self.uvs)} uvs"
