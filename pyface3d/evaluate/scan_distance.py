@@ -220,48 +220,44 @@ def scan_distance(
     # A coarse subset in a fixed order settles the alignment; every point is measured.
     subset = points[:: max(1, len(points) // _ALIGN_POINTS)]
     alignment = _refine(surface, subset, start, metrical)
-    return ScanDistance(_distances(surface, points, alignment)[0], alignment, start)
+    return ScanDistance(nearest_in_scan_frame(surface, points, alignment)[0], alignment, start)
 
 
-def _distances(surface: TriangleSurface, points: Array, alignment: Similarity) -> tuple[Array, Array, Array]:
-    """Distances, nearest points and the triangles' normals there, all in the scan's frame.
+def nearest_in_scan_frame(
+    surface: TriangleSurface, points: Array, alignment: Similarity
+) -> tuple[Array, Array, Array, NDArray[np.int64]]:
+    """What the aligned surface has nearest to points (N, 3) of the scan.
 
     The scan is taken to the mesh, not the mesh to the scan: so the search trees are built once.
+
+    Returns:
+        Distances (N,), positions (N, 3), unit normals of their triangles (N, 3), all in the scan's frame, and the
+        triangles (N,).
     """
     scale, rotation, translation = (value[0].numpy() for value in alignment)
     distance, near, triangle = surface.nearest((points - translation) @ rotation / scale)
     a, b, c = surface.corners[triangle].transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     normal /= np.maximum(np.linalg.norm(normal, axis=1), 1e-30)[:, None]
-    return distance * scale, scale * near @ rotation.T + translation, normal @ rotation.T
+    return distance * scale, scale * near @ rotation.T + translation, normal @ rotation.T, triangle
 
 
 def _refine(surface: TriangleSurface, points: Array, alignment: Similarity, metrical: bool) -> Similarity:
-    """Levenberg-Marquardt on the summed distances (softened below `_SOFT_MM`).
-
-    A distance d = |x - y| changes with its nearest point y only along n = (x - y) / d, so its slope by a turn ω, a
-    shift τ and a growth g of the mesh about the points' mean c is -n . (ω x (y - c) + τ + g (y - c)).
-    """
+    """Levenberg-Marquardt on the summed distances (softened below `_SOFT_MM`)."""
     middle = points.mean(0)
     unknowns = 6 if metrical else 7
     damping = 1e-3
-    distance, near, normal = _distances(surface, points, alignment)
+    distance, near, normal, _ = nearest_in_scan_frame(surface, points, alignment)
     cost = _soft(distance).sum()
     for _ in range(_ALIGN_STEPS):
-        away = points - near
-        far = distance > 1e-9
-        direction = np.where(far[:, None], away / np.where(far, distance, 1)[:, None], normal)
-        arm = near - middle
-        slope = -np.concatenate(
-            [np.cross(arm, direction), direction, np.einsum("ij,ij->i", arm, direction)[:, None]], 1
-        )[:, :unknowns]
+        slope = distance_slope(points, distance, near, normal, middle)[1][:, :unknowns]
         weight = 1 / _soft(distance)
         hessian = slope.T @ (weight[:, None] * slope)
         gradient = slope.T @ (weight * distance)
         while damping < 1e6:
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-12), gradient)
-            tried = _moved(alignment, step, middle)
-            result = _distances(surface, points, tried)
+            tried = moved_by(alignment, step, middle)
+            result = nearest_in_scan_frame(surface, points, tried)
             tried_cost = _soft(result[0]).sum()
             if tried_cost <= cost:
                 break
@@ -270,7 +266,7 @@ def _refine(surface: TriangleSurface, points: Array, alignment: Similarity, metr
             return alignment
         gain = 1 - tried_cost / cost
         alignment, cost = tried, tried_cost
-        distance, near, normal = result
+        distance, near, normal, _ = result
         damping = max(damping / 10, 1e-9)
         radius = np.linalg.norm(points - middle, axis=1).max()
         turn_and_growth = np.abs(np.delete(step, [3, 4, 5])).max() * radius
@@ -279,11 +275,27 @@ def _refine(surface: TriangleSurface, points: Array, alignment: Similarity, metr
     return alignment
 
 
+def distance_slope(points: Array, distance: Array, near: Array, normal: Array, middle: Array) -> tuple[Array, Array]:
+    """How distances change as the surface moves.
+
+    d = |x - y| changes with its nearest point y only along n = (x - y) / d, so its slope by a turn ω, a shift τ and a
+    growth g about the middle c is -n . (ω x (y - c) + τ + g (y - c)); a point on the surface takes its normal for n.
+
+    Returns:
+        n (N, 3) and the slopes (N, 7).
+    """
+    far = distance > 1e-9
+    direction = np.where(far[:, None], (points - near) / np.where(far, distance, 1)[:, None], normal)
+    arm = near - middle
+    growth = np.einsum("ij,ij->i", arm, direction)[:, None]
+    return direction, -np.concatenate([np.cross(arm, direction), direction, growth], 1)
+
+
 def _soft(distance: Array) -> Array:
     return np.sqrt(distance**2 + _SOFT_MM**2)
 
 
-def _moved(alignment: Similarity, step: Array, middle: Array) -> Similarity:
+def moved_by(alignment: Similarity, step: NDArray, middle: Array) -> Similarity:
     """``alignment`` followed by a turn, a shift and (a seventh value) a growth about ``middle``."""
     turn = rotation_from_axis_angle(torch.from_numpy(step[:3]))
     growth = float(np.exp(step[6])) if len(step) == 7 else 1.0
