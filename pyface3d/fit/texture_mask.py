@@ -1,0 +1,166 @@
+"""The photo's own face: for every pixel, whether it may colour the head."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyface3d.fit.skin import (
+    LOG_FLOOR,
+    Floats,
+    Mask,
+    SkinStatistics,
+    learn_colors,
+    learn_skin,
+    smooth_along_edges,
+)
+from pyface3d.fit.texture_areas import FaceAreas
+from pyface3d.fit.texture_view import FaceView
+
+_LEARN = 20_000  # pixels that skin is learnt from; more change nothing
+_FACE_LOG_ODDS = 1.5  # before any colour is seen: a pixel the fit puts on the face shows the face about 4 times in 5
+_MISFIT_LOG_ODDS = -3.0  # where the photometric fit gave a pixel up
+_CLAMP = 6.0  # on log odds, so that no pixel outvotes its neighbourhood
+_SMOOTH = 0.012  # of the face's size: window of the edge-aware smoothing
+_RING = 0.035  # of the face's size: how far around an eye, a brow or the mouth skin must be seen
+_SPECK = 0.0015  # of the face's area (size²): smaller specks of either kind are turned
+_ISLAND = 0.006  # of the face's area: a piece of face smaller than this is a lookalike
+# How much wider than skin the colours of other parts of a face spread: red-green, blue-green, brightness.
+_SLACK = {
+    "lips": (2.2, 1.8, 1.8),
+    "brows": (1.6, 1.6, 3.5),
+    "lids": (1.5, 1.5, 2.5),
+    "nostrils": (2.0, 2.0, 4.0),
+    "eyes": (3.0, 3.0, 4.0),
+    "mouth": (4.0, 3.0, 5.0),
+}
+_SHADOW = 0.8  # added to the spread of brightness below the skin's: cast shadows
+_BEARD_SLACK = (1.6, 1.6, 3.0)
+_BEARD_NEEDS = 0.6  # of nose and of lips seen, before dark pixels of the jaw may be a beard
+_RIM_LOG_ODDS = 1.5  # against skin at the hairline and the temples
+_ROUGH_SCALE = 0.008  # of the face's size
+_LEAST = 30  # pixels to learn skin from
+
+
+@dataclass(frozen=True)
+class FaceMask:
+    """What of the photo is face.
+
+    Attributes:
+        probability: that a pixel shows this face, (h, w), in [0, 1].
+        mask: the decision, without specks, (h, w) bool.
+        skin: the person's skin in this light; None where nothing could be learnt.
+    """
+
+    probability: Tensor
+    mask: Tensor
+    skin: SkinStatistics | None
+
+
+def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor | None = None) -> FaceMask:
+    """Tell the face from what hides it, by the colour of the skin, the misfit and what stands around each part.
+
+    Args:
+        albedo: what the model shows in every pixel, linear RGB, (h, w, 3).
+        inliers: pixels the photometric fit explains, in the working crop, (h, w) bool.
+    """
+    covered = view.covered.numpy()
+    log_image = np.log(view.image.numpy() + LOG_FLOOR)
+    log_ratio = log_image - np.log(albedo.numpy() + LOG_FLOOR)
+    normals = torch.nn.functional.normalize(view.draw(view.normals), dim=-1).numpy()
+    names = ("core", "nose", "rim", "beard", *_SLACK)
+    drawn = view.draw(torch.stack([getattr(areas, name).float() for name in names], 1)).numpy()
+    area = {name: drawn[..., index] for index, name in enumerate(names)}
+    seed = area["core"] * (view.cosine.numpy() > 0.35) * covered
+    if inliers is not None:
+        seed = seed * np.where(inliers.numpy(), 1.0, 0.1).astype(np.float32)
+    chosen = np.flatnonzero(seed.ravel() > 0.05)
+    if len(chosen) < _LEAST:
+        empty = torch.zeros(covered.shape)
+        return FaceMask(empty, empty.bool(), None)
+    chosen = chosen[:: max(1, len(chosen) // _LEARN)]
+    skin = learn_skin(log_ratio.reshape(-1, 3)[chosen], normals.reshape(-1, 3)[chosen], seed.ravel()[chosen])
+
+    distance = skin.distance(log_ratio, normals)
+    other = learn_colors(log_image[_far_from(covered, 0.02 * view.size_px)])(log_image) - _FACE_LOG_ODDS
+    inside = {name: area[name] > 0.5 for name in _SLACK}
+    special = np.logical_or.reduce(list(inside.values()))
+    slack = np.ones_like(distance)
+    slack[..., 2] += _SHADOW * area["core"] * (distance[..., 2] < 0)
+    for name, wider in _SLACK.items():
+        slack[inside[name]] = wider
+    odds = skin.log_likelihood(distance, slack) - other
+    # A beard is dark and only nearly skin-coloured; so are masks, scarves and microphones, which hide nose or mouth.
+    bearded = covered & ~special & (area["beard"] > 0.5) & (distance[..., 2] < 0)
+    if _share(odds > 0, area["nose"] > 0.5) > _BEARD_NEEDS and _share(odds > 0, inside["lips"]) > _BEARD_NEEDS:
+        slack[bearded] = _BEARD_SLACK
+        odds[bearded] = skin.log_likelihood(distance[bearded], slack[bearded]) - other[bearded]
+    odds -= area["rim"] * (_RIM_LOG_ODDS + _roughness_odds(log_image.mean(-1), seed, view.size_px))
+    if inliers is not None:
+        odds = np.where(inliers.numpy(), odds, np.minimum(odds, 0) + _MISFIT_LOG_ODDS)
+    odds = np.clip(odds, -_CLAMP, _CLAMP)
+    # Skin must be seen around an eye, a brow or a mouth before their own odd colours are believed.
+    plain = covered & ~special
+    around = _mean_over(_sigmoid(odds), plain, _RING * view.size_px)
+    support = np.clip((around - 0.5) * 4 * _CLAMP, -_CLAMP, _CLAMP)
+    odds = np.where(plain, odds, np.minimum(odds, support))
+    odds = np.where(covered, odds, -_CLAMP).astype(np.float32)
+    radius = max(1, round(_SMOOTH * view.size_px))
+    odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
+    probability = np.where(covered, _sigmoid(odds), 0).astype(np.float32)
+    mask = without_specks(probability > 0.5, view.size_px**2, covered)
+    return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
+
+
+def _roughness_odds(brightness: Floats, seed: Floats, size_px: float) -> Floats:
+    """How much rougher than this person's skin each pixel's neighbourhood is, as log odds against skin, (h, w).
+
+    Strands of hair are rough at the scale of wrinkles; so the skin of the same face is the measure.
+    """
+    import cv2
+
+    sigma = max(0.7, _ROUGH_SCALE * size_px)
+    fine = brightness - cv2.GaussianBlur(brightness, (0, 0), sigma)
+    rough = np.log(np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), 2 * sigma)) + 0.01)
+    typical, spread = np.quantile(rough[seed > 0.5], [0.5, 0.85]) if (seed > 0.5).any() else (rough.max(), rough.max())
+    above = np.maximum(rough - typical, 0) / max(spread - typical, 0.2)
+    return np.minimum(0.5 * above**2, _CLAMP).astype(np.float32)
+
+
+def without_specks(mask: Mask, face_area: float, covered: Mask) -> Mask:
+    """Turn holes and islands too small to be an occluder or a face; ``face_area`` in px²."""
+    import cv2
+
+    result = mask.copy()
+    for value, least in ((False, _SPECK), (True, _ISLAND)):
+        wanted = (result == value) & covered
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(wanted.astype(np.uint8), connectivity=4)
+        small = stats[:, cv2.CC_STAT_AREA] < least * face_area
+        small[0] = False
+        result[small[labels]] = not value
+    return result & covered
+
+
+def _far_from(covered: Mask, margin: float) -> Mask:
+    import cv2
+
+    kernel = np.ones((2 * max(1, round(margin)) + 1,) * 2, np.uint8)
+    return cv2.dilate(covered.astype(np.uint8), kernel) == 0
+
+
+def _mean_over(values: Floats, where: Mask, radius: float) -> Floats:
+    """Mean of ``values`` over the pixels ``where`` within about ``radius``; 0 where there is none."""
+    import cv2
+
+    window = (2 * max(1, round(radius)) + 1,) * 2
+    total = cv2.blur(where.astype(np.float32), window)
+    return np.asarray(cv2.blur(np.where(where, values, 0).astype(np.float32), window) / np.maximum(total, 1e-6))
+
+
+def _sigmoid(odds: Floats) -> Floats:
+    return 1 / (1 + np.exp(-odds))
+
+
+def _share(values: Mask, where: Mask) -> float:
+    return float(values[where].mean()) if where.any() else 0.0
