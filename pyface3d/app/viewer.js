@@ -139,7 +139,8 @@ function readPart(file, mesh, primitive, matrix) {
   return { count, faces, morphs, weights: mesh.weights || morphs.map(() => 0),
     base: { verts, normals }, shown: { verts: verts.slice(), normals: normals.slice() },
     uvs: attribute("TEXCOORD_0")?.values, colors, source: attribute("_SOURCE")?.values,
-    confidence: attribute("_CONFIDENCE")?.values, surface: material.pbrMetallicRoughness || {} };
+    confidence: attribute("_CONFIDENCE")?.values, surface: material.pbrMetallicRoughness || {},
+    doubleSided: material.doubleSided ?? false };
 }
 
 function turned(displacement, matrix) {
@@ -353,6 +354,8 @@ async function start() {
       gl.uniform4fv(uniform.tint, part.surface.baseColorFactor || [1, 1, 1, 1]);
       gl.bindTexture(gl.TEXTURE_2D, part.texture);
       gl.bindVertexArray(part.vao);
+      if (part.doubleSided) gl.disable(gl.CULL_FACE);
+      else gl.enable(gl.CULL_FACE);
       gl.drawElements(gl.TRIANGLES, part.faces.length, gl.UNSIGNED_INT, 0);
     }
     if (state.playing) redraw();

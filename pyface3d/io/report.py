@@ -27,6 +27,7 @@ class Row:
         faces: reconstructed.
         files: names inside the output folder.
         pictures: for each face, paths of thumbnails by what they show.
+        quality: for each face, the figures of `Reconstruction.quality`.
         seconds: spent on it, over all threads.
         resumed: its files were there already.
     """
@@ -39,6 +40,7 @@ class Row:
     faces: int = 0
     files: list[str] = field(default_factory=list)
     pictures: list[dict[str, str]] = field(default_factory=list)
+    quality: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     resumed: bool = False
 
@@ -142,6 +144,9 @@ def _card(row: Mapping[str, Any]) -> str:
             for what, path in pictures.items()
         )
         parts.append(f"<div class=strip>{''.join(figures)}</div>")
+    for quality in row["quality"]:
+        figures = (f"{_text(name.replace('_', ' '))} {value:g}" for name, value in quality.items())
+        parts.append(f"<p class=quality>{' · '.join(figures)}</p>")
     if row["files"]:
         links = (f"<a href='{quote(name)}'>{_text(name)}</a>" for name in row["files"])
         parts.append(f"<details><summary>{len(row['files'])} files</summary><p>{' · '.join(links)}</p></details>")
@@ -179,11 +184,11 @@ article, .failures { background: var(--card); border: 1px solid var(--line); bor
 article { border-left: 4px solid var(--good); } article.failed, .failures { border-left: 4px solid var(--bad); }
 .failures ul { margin: 0; padding-left: 1.2rem; } .failures li { overflow-wrap: anywhere; }
 .error { color: var(--bad); margin: 0 0 .6rem; overflow-wrap: anywhere; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: .6rem;
+.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .6rem;
   margin-bottom: .6rem; }
-figure { margin: 0; } figure img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
+figure { margin: 0; max-width: 256px; } figure img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
   border-radius: 4px; }
 figcaption { color: var(--soft); font-size: .8rem; text-align: center; }
 details { font-size: .85rem; color: var(--soft); } details p, pre { overflow-wrap: anywhere; white-space: pre-wrap; }
-a { color: inherit; }
+a { color: inherit; } .quality { color: var(--soft); font-size: .85rem; margin: 0 0 .4rem; }
 """

@@ -259,8 +259,14 @@ class _Run:
                 faces=len(job.results),
                 files=[*listed, file],
                 pictures=pictures,
+                quality=[record["quality"] for _, record in records],
             )
-            run = {"fingerprint": job.fingerprint, "files": listed, "pictures": pictures}
+            run = {
+                "fingerprint": job.fingerprint,
+                "files": listed,
+                "pictures": pictures,
+                "quality": job.row.quality,
+            }
             files.write_bytes(file, encode_json({**record, "run": run}))
         job.image, job.results = None, []
 
@@ -321,6 +327,7 @@ class _Run:
                 faces=int(record["faces"]),
                 files=[*sizes, marker.name],
                 pictures=run["pictures"],
+                quality=run["quality"],
                 resumed=True,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

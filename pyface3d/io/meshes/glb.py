@@ -73,7 +73,8 @@ def encode_glb(mesh: Mesh, name: str = "head") -> bytes:
         "scenes": [{"nodes": [0]}],
         "nodes": [{"name": name, "mesh": 0}],
         "meshes": [entry],
-        "materials": [{"name": "face", "pbrMetallicRoughness": surface, "doubleSided": True}],
+        # One-sided: what a mouth's bag shows to the outside where an expression pushes it through a lip is its back.
+        "materials": [{"name": "face", "pbrMetallicRoughness": surface}],
     }
     if mesh.texture is not None:
         document["images"] = [
