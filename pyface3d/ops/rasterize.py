@@ -60,16 +60,17 @@ def rasterize(
             raise ValueError(f"{name} must lie in [0, {_MAX_SIDE}] pixels, got {side}")
     if cull not in ("back", "none"):
         raise ValueError(f'cull must be "back" or "none", got {cull!r}')
-    return Fragments(
-        *_forward(verts_image.contiguous(), topology.faces, height, width, cull == "back", bool(perspective))
+    barycentrics, depth, face_index = _forward(
+        verts_image.contiguous(), topology.faces, height, width, cull == "back", bool(perspective)
     )
+    return Fragments(face_index, barycentrics, depth)
 
 
 @torch.library.custom_op("pyface3d::rasterize", mutates_args=())
 def _forward(
     verts_image: Tensor, faces: Tensor, height: int, width: int, cull_back: bool, perspective: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    face_index, barycentrics, depth = _empty_fragments(verts_image, faces, height, width, cull_back, perspective)
+    barycentrics, depth, face_index = _empty_fragments(verts_image, faces, height, width, cull_back, perspective)
     batch, num_verts, _ = verts_image.shape
     launch(
         "rasterize",
@@ -86,14 +87,14 @@ def _forward(
         cull_back,
         perspective,
     )
-    return face_index, barycentrics, depth
+    return barycentrics, depth, face_index
 
 
 def _empty_fragments(
     verts_image: Tensor, faces: Tensor, height: int, width: int, cull_back: bool, perspective: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     size = (len(verts_image), height, width)
-    return verts_image.new_empty(size, dtype=torch.int32), verts_image.new_empty(*size, 3), verts_image.new_empty(size)
+    return verts_image.new_empty(*size, 3), verts_image.new_empty(size), verts_image.new_empty(size, dtype=torch.int32)
 
 
 @torch.library.custom_op("pyface3d::rasterize_backward", mutates_args=())
@@ -123,12 +124,12 @@ def _backward(
 
 def _setup_context(ctx, inputs, output) -> None:
     verts_image, faces, _, _, _, ctx.perspective = inputs
-    ctx.save_for_backward(verts_image, faces, output[0])
-    ctx.mark_non_differentiable(output[0])
+    ctx.save_for_backward(verts_image, faces, output[2])
+    ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)  # a gradient that nobody gave is not read
 
 
-def _autograd(ctx, _, grad_barycentrics, grad_depth):
+def _autograd(ctx, grad_barycentrics, grad_depth, _):
     if grad_barycentrics is None and grad_depth is None:
         return (None,) * 6
     return _backward(*ctx.saved_tensors, grad_barycentrics, grad_depth, ctx.perspective), *(None,) * 5

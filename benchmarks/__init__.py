@@ -1,0 +1,1 @@
+"""Timings of the kernels: `python -m benchmarks` runs all and writes docs/performance.md."""
