@@ -1,0 +1,261 @@
+"""The default system: detect, find 68 landmarks, fit the head model, texture it from the photo. Nothing is learned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
+from pyface3d.errors import InputError, NoFaceError
+from pyface3d.face_models import load_face_model
+from pyface3d.fit import FaceFit, LandmarkFit, PhotometricFit, check_plausibility, fit_landmarks
+from pyface3d.fit.photometric import fit_photometric
+from pyface3d.fit.texture import build_texture
+from pyface3d.io.color import srgb_to_linear
+from pyface3d.ops import rasterize, vertex_normals, vertex_visibility
+from pyface3d.reconstruction import Reconstruction
+
+if TYPE_CHECKING:
+    from pyface3d.face_models import FaceModel
+
+FITS = ("none", "landmarks", "full")
+Fit = Literal["none", "landmarks", "full"]
+
+_POSE_ONLY = 1e6  # weight of the priors at which the mean face stays
+_WINDOW = 0.6  # picture kept around a face, of its size, on every side: enough for skin and light, not the whole photo
+_VISIBLE_MM = 3.0  # depth slack of the visibility test for models without a texture chart
+# Given landmarks carry no σ: annotators differ by about this share of the distance between the outer eye corners.
+_GIVEN_SIGMA = 0.02
+
+
+def reconstruct(
+    image: NDArray[np.uint8],
+    landmarks: NDArray[np.floating[Any]] | None = None,
+    *,
+    model: str | FaceModel = "head",
+    fit: Fit = "full",
+    detector: str = "mtcnn",
+    max_faces: int | None = None,
+    focal: float | None = None,
+    texture_size: int | None = None,
+    device: str = "cpu",
+) -> list[Reconstruction]:
+    """Reconstruct every face of a picture.
+
+    Args:
+        image: (H, W, 3) uint8 sRGB, upright, from `read_image`.
+        landmarks: 68 iBUG points (68, 2) in pixels of the picture; then nothing is detected and one face comes back.
+        model: a face model or a name or path for `load_face_model`.
+        fit: ``"none"`` poses the mean face, ``"landmarks"`` fits shape and expression to the 68 points, ``"full"``
+            refines pose, shape, light and albedo on the pixels.
+        detector: see `detect_faces`.
+        max_faces: keep the best so many; None keeps all.
+        focal: focal length in pixels where known (EXIF); None assumes a usual one.
+        texture_size: texels a side of the texture; None chooses by the face's size in the picture.
+        device: ``"cpu"`` or ``"cuda"``: where the kernels and fits run.
+
+    Returns:
+        One `Reconstruction` per face, best detection first, tensors on the CPU.
+
+    Raises:
+        NoFaceError: no face was found.
+        InputError, AssetError: naming the argument or file at fault.
+    """
+    if fit not in FITS:
+        raise InputError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
+    if max_faces is not None and max_faces < 1:
+        raise InputError(f"max_faces must be at least 1, got {max_faces}")
+    face_model = load_face_model(model) if isinstance(model, str) else model
+    face_model = face_model.to(device)
+    results = []
+    for found in _find(image, landmarks, detector, max_faces):
+        results.append(_reconstruct_face(image, found, face_model, fit, focal, texture_size, device))
+    return results
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One face with its landmarks, and how long it took to find."""
+
+    face: Face
+    points: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    timings: dict[str, float]
+
+
+def _find(
+    image: NDArray[np.uint8], landmarks: NDArray[np.floating[Any]] | None, detector: str, max_faces: int | None
+) -> Iterator[_Found]:
+    if landmarks is not None:
+        face = face_from_landmarks(landmarks)
+        points = np.asarray(landmarks, np.float32)
+        eyes = float(np.linalg.norm(points[45] - points[36]))
+        spread = np.full(68, max(_GIVEN_SIGMA * eyes, 0.5), np.float32)
+        yield _Found(face, points, spread, {})
+        return
+    timings: dict[str, float] = {}
+    with _timed(timings, "detect"):
+        faces = detect_faces(image, detector)
+    if not faces:
+        raise NoFaceError(
+            f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
+            "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
+        )
+    for face in faces[:max_faces]:
+        own = dict(timings)
+        with _timed(own, "landmarks"):
+            points, sigma = landmarks68(image, face)
+        yield _Found(face, points, sigma, own)
+
+
+def _reconstruct_face(
+    image: NDArray[np.uint8],
+    found: _Found,
+    model: FaceModel,
+    fit: Fit,
+    focal: float | None,
+    texture_size: int | None,
+    device: str,
+) -> Reconstruction:
+    height, width = image.shape[:2]
+    timings = dict(found.timings)
+    with _timed(timings, "fit_landmarks"):
+        weights = {"identity_weight": _POSE_ONLY, "expression_weight": _POSE_ONLY} if fit == "none" else {}
+        points = torch.from_numpy(np.ascontiguousarray(found.points, np.float32))[None].to(device)
+        sigma = torch.from_numpy(np.ascontiguousarray(found.sigma, np.float32))[None].to(device)
+        landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal, **weights)
+    window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
+    pixels = torch.from_numpy(image[window.rows, window.columns]).to(device)
+    linear = srgb_to_linear(pixels)[None]
+    inside: FaceFit = window.shift(landmark_fit)
+    if fit == "full":
+        with _timed(timings, "fit_photometric"):
+            inside = fit_photometric(model, linear, inside)
+    with _timed(timings, "texture"):
+        seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), texture_size)
+    verts = inside.verts(model)[0]
+    coefficients = {
+        "identity": inside.identity[0],
+        "expression": inside.expression[0],
+        "rotation": inside.rotation[0],
+        "translation": inside.translation[0],
+    }
+    if isinstance(inside, PhotometricFit):
+        coefficients |= {"albedo": inside.albedo[0], "light": inside.light[0]}
+    return Reconstruction(
+        image_size=(height, width),
+        box=found.face.box,
+        crop=None,
+        camera=landmark_fit.camera.to("cpu"),
+        coefficients={name: value.cpu() for name, value in coefficients.items()},
+        verts=verts.cpu(),
+        verts_aligned=inside.verts_camera(model)[0].cpu(),
+        topology=model.topology.to("cpu"),
+        texture=None if seen.texture is None else seen.texture.cpu(),
+        bump=None,
+        normals=vertex_normals(verts, model.topology).cpu(),
+        occlusion_mask=None if seen.mask is None else window.paste(seen.mask.cpu(), height, width),
+        source=seen.source.cpu(),
+        confidence=seen.confidence.cpu(),
+        landmarks=torch.from_numpy(found.points),
+        system="fit",
+        model=model,
+        timings=timings,
+        quality=_quality(model, landmark_fit, inside, found),
+    )
+
+
+@dataclass(frozen=True)
+class _Appearance:
+    texture: Tensor | None
+    mask: Tensor | None
+    source: Tensor
+    confidence: Tensor
+
+
+def _appearance(model: FaceModel, linear: Tensor, fit: FaceFit, points: Tensor, size: int | None) -> _Appearance:
+    """Texture and provenance; a model without a chart has the provenance of its visibility alone."""
+    if model.albedo_kind == "uv":
+        texture = build_texture(model, linear, fit, points=points, size=size)
+        return _Appearance(texture.image, texture.face_mask, texture.source, texture.confidence)
+    verts_image = fit.verts_image(model)
+    fragments = rasterize(verts_image, model.topology, *linear.shape[1:3])
+    seen = vertex_visibility(verts_image, fragments, model.topology, _VISIBLE_MM)[0]
+    if "face" in model.regions:
+        seen = seen & model.regions["face"].to(seen.device)
+    return _Appearance(None, None, seen.to(torch.uint8), seen.to(linear.dtype))
+
+
+def _quality(model: FaceModel, landmark_fit: LandmarkFit, fit: FaceFit, found: _Found) -> dict[str, float]:
+    """Figures that tell a doubtful result from a good one, for the report."""
+    shape = check_plausibility(model, fit)
+    return {
+        "detection_score": float(found.face.score),
+        "landmark_error_percent": float(landmark_fit.residual_percent[0]),
+        "identity_rms_sigma": float(shape.identity_rms[0]),
+        "identity_max_sigma": float(shape.identity_max[0]),
+        "interpupil_mm": float(shape.interpupil_mm[0]),
+        "flipped_triangles": float(shape.flipped[0]),
+        "crossing_triangles": float(shape.crossing[0]),
+    }
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A part of the picture, in whole pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def around(cls, verts_image: Tensor, height: int, width: int) -> _Window:
+        low, high = verts_image[:, :2].amin(0).tolist(), verts_image[:, :2].amax(0).tolist()
+        margin = _WINDOW * max(high[0] - low[0], high[1] - low[1])
+        left, top = (max(0, int(value - margin)) for value in low)
+        right, bottom = min(width, int(high[0] + margin) + 1), min(height, int(high[1] + margin) + 1)
+        if right - left < 2 or bottom - top < 2:  # landmarks given outside of the picture: nothing of it is seen
+            return cls(0, 0, width, height)
+        return cls(left, top, right, bottom)
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.right)
+
+    @property
+    def corner(self) -> Tensor:
+        return torch.tensor([float(self.left), float(self.top)])
+
+    def shift(self, fit: LandmarkFit) -> LandmarkFit:
+        """The fit as seen in the window: camera and points move, the head stays."""
+        one = torch.ones_like(fit.camera.focal)
+        size = self.bottom - self.top, self.right - self.left
+        camera = fit.camera.cropped(one * self.left, one * self.top, one, *size)
+        corner = self.corner.to(fit.points)
+        return replace(fit, camera=camera, points=fit.points - corner, given=fit.given - corner)
+
+    def paste(self, mask: Tensor, height: int, width: int) -> Tensor:
+        """A mask of the window as a mask of the picture, False outside."""
+        whole = torch.zeros(height, width, dtype=torch.bool)
+        whole[self.rows, self.columns] = mask
+        return whole
+
+
+@contextmanager
+def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[name] = time.perf_counter() - start
