@@ -14,6 +14,7 @@ from pathlib import Path
 from pyface3d.errors import InputError
 from pyface3d.face_models.base import FaceModel, LandmarkEmbedding
 from pyface3d.face_models.head import load_head
+from pyface3d.face_models.ict import read_ict
 from pyface3d.face_models.landmarks import IBUG68_FLIP, IBUG68_GROUPS, SCHEMES
 from pyface3d.face_models.linear import LinearFaceModel
 from pyface3d.face_models.storage import read_face_model, save_face_model
@@ -36,6 +37,7 @@ _BY_NAME: dict[str, Callable[[], FaceModel]] = {"head": load_head}
 
 _READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], FaceModel]], ...] = (
     (lambda path: path.suffix == ".safetensors", read_face_model),
+    (lambda path: path.is_dir() or (path.suffix == ".npz" and "ict" in path.stem.lower()), read_ict),
 )
 """What a path looks like, and what reads it; the first that fits is used."""
 
