@@ -40,7 +40,8 @@ what to open:
   {self.out / "report.html"}
       both photos with overlay, clay and textured views
   {self.out / clean}.glb
-      the textured head with 52 named expressions, for Blender, three.js, Unity …; or: pyface3d view {self.out / clean}.glb
+      the textured head with 52 named expressions, for Blender, three.js, Unity …; to look at it here:
+      pyface3d view {self.out / clean}.glb
   {self.out / hidden}.glb
       the same face from the photo with the scarf; 'pyface3d view' can show what was seen and what was filled in
   {self.out / clean}_foundation_frontal.ply

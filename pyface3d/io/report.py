@@ -186,7 +186,8 @@ article { border-left: 4px solid var(--good); } article.failed, .failures { bord
 .error { color: var(--bad); margin: 0 0 .6rem; overflow-wrap: anywhere; }
 .strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .6rem;
   margin-bottom: .6rem; }
-figure { margin: 0; max-width: 256px; } figure img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
+figure { margin: 0; max-width: 256px; }
+figure img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
   border-radius: 4px; }
 figcaption { color: var(--soft); font-size: .8rem; text-align: center; }
 details { font-size: .85rem; color: var(--soft); } details p, pre { overflow-wrap: anywhere; white-space: pre-wrap; }

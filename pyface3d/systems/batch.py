@@ -40,7 +40,8 @@ _TURN = np.deg2rad(25.0)
 _REPORT_EVERY_S = 5.0
 _LANDMARK_ENDINGS = (".pts", ".txt", ".csv", ".npy")
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)

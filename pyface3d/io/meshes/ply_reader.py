@@ -134,12 +134,12 @@ def _parse_header(lines: list[str]) -> tuple[str, list[_Element]]:
             raise _Damaged(f"its header names more than {_MAX_PROPERTIES} properties")
     if not form:
         raise _Damaged("its header names no format")
-    for name, count, properties in elements:
-        if count and not properties:
-            raise _Damaged(f"its element {name[:40]!r} has {count} rows of no properties")
+    for name, rows, properties in elements:
+        if rows and not properties:
+            raise _Damaged(f"its element {name[:40]!r} has {rows} rows of no properties")
         if len({entry.name for entry in properties}) != len(properties):
             raise _Damaged(f"its element {name[:40]!r} names a property twice")
-    return form, [_Element(name, count, tuple(properties)) for name, count, properties in elements]
+    return form, [_Element(name, rows, tuple(properties)) for name, rows, properties in elements]
 
 
 class _BinaryBody:

@@ -1,0 +1,160 @@
+"""Measure the parts against known answers, each with the trivial answer beside it.
+
+examples:
+  pyface3d evaluate landmarks landmarks_300w/ --limit 100
+  pyface3d evaluate landmarks landmarks_300w/ --occlude 0 --json landmarks.json
+  pyface3d evaluate detection real_masked_faces/ --faceless landscapes/
+  pyface3d evaluate now --identities 50
+  pyface3d evaluate now james.obj --views 0,30,-30,60,-60
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from tyro.conf import Positional, arg, subcommand
+
+from pyface3d.cli import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from pyface3d.evaluate.tables import Table
+
+T = TypeVar("T")
+
+Json = Annotated[Path | None, arg(metavar="OUT")]
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Error of the 68 landmarks on annotated pictures, in percent of the distance between the outer eye corners."""
+
+    data: Annotated[Positional[Path], arg(metavar="DATA_DIR")]
+    """Folder with the pictures and landmarks68.npz (names, split, pts)."""
+    occlude: Annotated[int | None, arg(metavar="SEED")] = None
+    """Put the standard occluder on every face, drawn from this seed."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Only so many pictures."""
+    json: Json = None
+    """Write the table as JSON too."""
+    csv: Json = None
+    """Write the table as CSV too."""
+
+    def run(self) -> int:
+        from pyface3d.evaluate.landmarks import evaluate_landmarks
+
+        table = evaluate_landmarks(self.data, occlude_seed=self.occlude, limit=self.limit)
+        return show(table, self.json, self.csv)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Share of faces found in a folder of pictures with one main face each, and false alarms."""
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """Pictures with a face."""
+    faceless: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Pictures without one, for the false alarms."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Only so many pictures of each folder."""
+    json: Json = None
+    """Write the table as JSON too."""
+    csv: Json = None
+    """Write the table as CSV too."""
+
+    def run(self) -> int:
+        from pyface3d.evaluate.detection import evaluate_detection
+
+        table = evaluate_detection(self.folder, faceless=self.faceless, limit=self.limit)
+        return show(table, self.json, self.csv)
+
+
+@dataclass(frozen=True)
+class Now:
+    """Millimetres between reconstructions and true faces, by the protocol of the NoW benchmark."""
+
+    scan: Annotated[Positional[Path | None], arg(metavar="[SCAN]")] = None
+    """A textured scan to measure on, instead of rendered people."""
+    identities: Annotated[int, arg(metavar="N")] = 50
+    """People of ICT-FaceKit, each rendered in random pose and light."""
+    ict: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: in the test data)")] = None
+    """ICT-FaceKit's folder or .npz; found in $PYFACE3D_TEST_DATA or ../shared/data when left out."""
+    lights: Annotated[Path | None, arg(metavar="NPZ")] = None
+    """Environments to light them with; drawn from a prior when left out."""
+    views: Annotated[str, arg(metavar="LIST")] = "0,30,-30,60,-60"
+    """Yaw of the pictures of the scan, degrees."""
+    methods: Annotated[str, arg(metavar="LIST")] = "mean,landmarks,full"
+    """What to measure; mean is always measured."""
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "head"
+    """Face model that is fitted."""
+    seed: int = 0
+    """Of everything random."""
+    occlude: bool = False
+    """Hide part of each face behind an object of half its width."""
+    size: Annotated[int, arg(metavar="PX")] = 512
+    """Side of the rendered pictures."""
+    json: Json = None
+    """Write the table as JSON too."""
+    csv: Json = None
+    """Write the table as CSV too."""
+
+    def run(self) -> int:
+        try:
+            views = [float(value) for value in self.views.split(",")]
+        except ValueError:
+            raise UsageError(f"--views must be degrees separated by commas, got {self.views!r}") from None
+        from pyface3d.evaluate.now import evaluate_now
+
+        table = evaluate_now(
+            self.identities,
+            scan=self.scan,
+            views=views,
+            methods=[name.strip() for name in self.methods.split(",") if name.strip()],
+            model=self.model,
+            ict=self.ict if self.ict is not None or self.scan is not None else _test_data("ict_facekit"),
+            lights=self.lights,
+            seed=self.seed,
+            occlude=self.occlude,
+            size=self.size,
+            progress=_progress,
+        )
+        return show(table, self.json, self.csv)
+
+
+Command = (
+    Annotated[Landmarks, subcommand("landmarks")]
+    | Annotated[Detection, subcommand("detection")]
+    | Annotated[Now, subcommand("now")]
+)
+
+
+def show(table: Table, json: Path | None, csv: Path | None) -> int:
+    """Print a table, and write it where asked."""
+    from pyface3d.io.atomic import atomic_file
+
+    print(table.text())
+    for path, content in ((json, table.json), (csv, table.csv)):
+        if path is not None:
+            with atomic_file(path) as stream:
+                stream.write(content().encode())
+    return EXIT_OK
+
+
+def _progress(pictures: Iterable[T], total: int) -> Iterable[T]:
+    from tqdm import tqdm
+
+    bar: Any = tqdm(pictures, total=total, unit="picture", disable=None, file=sys.stderr)
+    return bar
+
+
+def _test_data(name: str) -> Path:
+    """A folder of the data that the project's tests use; see tests/conftest.py."""
+    folder = os.environ.get("PYFACE3D_TEST_DATA")
+    found = (Path(folder) if folder else Path("..", "shared", "data")) / name
+    if not found.exists():
+        raise UsageError(f"{found} does not exist; name ICT-FaceKit's folder with --ict, or set PYFACE3D_TEST_DATA")
+    return found
