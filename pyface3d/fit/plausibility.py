@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MOUTH = range(48, 68)
 _EYES = range(36, 48)
 _REACH_MM = 6.0  # how far from the landmarks a triangle still belongs to lip or lid
+_FACING = 0.2  # least z of a normal: closed lips rest on each other behind what can be seen, in any blendshape model
 _LEAST_AREA_MM2 = 1e-3  # the normal of a smaller triangle is noise
 _PAIR_CHUNK = 1 << 20
 
@@ -157,7 +158,7 @@ def _patch(model: "FaceModel") -> _Patch:
         near = torch.cdist(neutral[0], marks).amin(1) <= _REACH_MM
         skin = _component(faces, model.landmarks("ibug68").faces.long()[30])
         normals, areas = _normals(neutral[0, faces])
-        wanted = near[faces].all(1) & skin[faces[:, 0]] & (normals[:, 2] > 0) & (areas > _LEAST_AREA_MM2)
+        wanted = near[faces].all(1) & skin[faces[:, 0]] & (normals[:, 2] > _FACING) & (areas > _LEAST_AREA_MM2)
         corners = faces[wanted]
         _PATCHES[model] = _Patch(corners, normals[wanted], crossing_pairs(neutral[0], corners))
     return _PATCHES[model]

@@ -1,5 +1,6 @@
 """The face model at its landmarks: the few points a landmark fit moves, as one affine map."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -65,35 +66,40 @@ def sparse_face(model: "FaceModel") -> SparseFace:
 
 def _build(model: "FaceModel") -> SparseFace:
     embedding = model.landmarks("ibug68")
-    corners = model.topology.faces[embedding.faces.long()].long()
-    weights = embedding.barycentrics.double()[..., None]
     candidates, mask = contour_candidates(model)
 
-    def evaluate(identity: Tensor, expression: Tensor) -> Tensor:
-        verts = model.vertices(identity, expression).double()
-        landmarks = (verts[:, corners] * weights).sum(-2)
-        return torch.cat([landmarks, verts[:, candidates.flatten()]], 1)
+    def at_landmarks(verts: Tensor) -> Tensor:
+        double = verts.double()
+        return torch.cat([embedding.points(double, model.topology), double[:, candidates.flatten()]], 1)
 
     with torch.no_grad():
-        like = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim))
-        total = model.identity_dim + model.expression_dim
-        mean = evaluate(like.new_zeros(1, model.identity_dim), like.new_zeros(1, model.expression_dim))
-        rows = [
-            evaluate(unit[:, : model.identity_dim], unit[:, model.identity_dim :]) - mean
-            for unit in torch.eye(total, dtype=like.dtype).split(_CHUNK)
-        ]
-    basis = torch.cat(rows)
+        mean, basis = evaluate_affine(model, at_landmarks)
     upper, lower = torch.tensor(GAP_PAIRS).unbind(1)
     return SparseFace(
-        mean[0],
+        mean,
         basis,
         model.identity_dim,
         candidates,
         mask,
-        gap_mean=mean[0, upper, 1] - mean[0, lower, 1],
+        gap_mean=mean[upper, 1] - mean[lower, 1],
         gap_basis=(basis[:, upper, 1] - basis[:, lower, 1]).T.contiguous(),
-        outward=_outward(mean[0, :NUM_JAW, :2]),
+        outward=_outward(mean[:NUM_JAW, :2]),
     )
+
+
+def evaluate_affine(model: "FaceModel", of_verts: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean (K, 3) and basis (N, K, 3) of a linear function of the vertices, on the CPU.
+
+    Args:
+        of_verts: (B, V, 3) to (B, K, 3), linear.
+    """
+    total = model.identity_dim + model.expression_dim
+    mean = of_verts(model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)))
+    rows = [
+        of_verts(model.vertices(unit[:, : model.identity_dim], unit[:, model.identity_dim :])) - mean
+        for unit in torch.eye(total).split(_CHUNK)
+    ]
+    return mean[0], torch.cat(rows)
 
 
 def contour_candidates(model: "FaceModel") -> tuple[Tensor, Tensor]:
