@@ -11,4 +11,14 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, interpolate);
   PF3D_DEFINE(pyface3d::cuda, interpolate_backward);
   PF3D_DEFINE(pyface3d::cuda, vertex_visibility);
+  PF3D_DEFINE(pyface3d::cuda, vertex_normals);
+  PF3D_DEFINE(pyface3d::cuda, vertex_normals_backward);
+  PF3D_DEFINE(pyface3d::cuda, shade_spherical_harmonics);
+  PF3D_DEFINE(pyface3d::cuda, shade_spherical_harmonics_backward);
+  PF3D_DEFINE(pyface3d::cuda, sample_texture);
+  PF3D_DEFINE(pyface3d::cuda, sample_texture_backward);
+  PF3D_DEFINE(pyface3d::cuda, render_texture);
+  PF3D_DEFINE(pyface3d::cuda, render_texture_backward);
+  PF3D_DEFINE(pyface3d::cuda, rasterize_uvs);
+  PF3D_DEFINE(pyface3d::cuda, bake_texture);
 }

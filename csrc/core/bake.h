@@ -63,4 +63,27 @@ PF3D_HD Sighting<T> sight(const T* verts, const int32_t* face, Vec3<T> barycentr
   return {{x / T(width), y / T(height)}, weight};
 }
 
+// A chart laid over B images of a mesh.
+template <class T> struct Bake {
+  const T* verts_image;          // (B, V, 3)
+  const int32_t* faces;          // (F, 3)
+  const int32_t* chart_faces;    // (N,)
+  const T* chart_barycentrics;   // (N, 3)
+  const T* depth;                // (B, H, W) or null
+  const T* vertex_seen;          // (B, V) or null
+  int64_t num_verts, texels, height, width;
+  T tolerance;
+  bool perspective;
+
+  // Texel `texel` of image `b`.
+  PF3D_HD Sighting<T> at(int64_t b, int64_t texel) const {
+    const int64_t f = chart_faces[texel];
+    if (f < 0) return {{T(NAN), T(NAN)}, T(0)};
+    const Occlusion<T> occlusion{depth ? depth + b * height * width : nullptr,
+                                 vertex_seen ? vertex_seen + b * num_verts : nullptr, tolerance};
+    return sight(verts_image + 3 * num_verts * b, faces + 3 * f, load3(chart_barycentrics, texel), occlusion, height,
+                 width, perspective);
+  }
+};
+
 }  // namespace pyface3d

@@ -86,4 +86,53 @@ template <class T> PF3D_HD Vec3<T> uv_at_vjp(const T* uvs, const int32_t* uv_fac
 // The same test as index >= 0 && index < count.
 PF3D_HD bool is_face(int32_t index, int64_t count) { return static_cast<uint32_t>(index) < static_cast<uint64_t>(count); }
 
+// Coordinates read from memory.
+template <class T> struct GivenUvs {
+  const T* uvs;  // (N, 2)
+  PF3D_HD Vec2<T> at(int64_t pixel) const { return {uvs[2 * pixel], uvs[2 * pixel + 1]}; }
+};
+
+// Coordinates from the face and the barycentrics of a pixel; NaN on the background.
+template <class T> struct FragmentUvs {
+  const int32_t* face_index;  // (N,)
+  const T* barycentrics;      // (N, 3)
+  const T* uvs;
+  const int32_t* uv_faces;
+  int64_t num_faces;
+  PF3D_HD Vec2<T> at(int64_t pixel) const {
+    const int32_t f = face_index[pixel];
+    if (!is_face(f, num_faces)) return {T(NAN), T(0)};
+    return uv_at(uvs, uv_faces + 3 * static_cast<int64_t>(f), load3(barycentrics, pixel));
+  }
+  PF3D_HD Vec3<T> vjp(int64_t pixel, Vec2<T> g) const {
+    const int32_t f = face_index[pixel];
+    if (!is_face(f, num_faces)) return {};
+    return uv_at_vjp(uvs, uv_faces + 3 * static_cast<int64_t>(f), g);
+  }
+};
+
+template <class T> struct Texture {
+  const T* texels;  // (batch, height, width, channels)
+  int64_t batch;    // 1: shared by all images
+  int32_t height, width;
+  int64_t channels;
+  int filter, wrap;
+
+  PF3D_HD int64_t size() const { return static_cast<int64_t>(height) * width * channels; }
+  PF3D_HD int64_t first(int64_t image) const { return batch == 1 ? 0 : image * size(); }
+};
+
+// Where the texels of a patch a b / c d begin in one texture's array; with one tap along an axis they fall together.
+struct Patch {
+  int64_t a, b, c, d;
+  template <class T>
+  PF3D_HD Patch(const Texture<T>& texture, int32_t row, int32_t down, int32_t column, int32_t right) {
+    const int64_t line = static_cast<int64_t>(texture.width) * texture.channels;
+    a = row * line + column * texture.channels;
+    b = a + right * texture.channels;
+    c = a + down * line;
+    d = c + right * texture.channels;
+  }
+};
+
 }  // namespace pyface3d

@@ -10,17 +10,11 @@ void bake_texture(const T* verts_image, const int32_t* faces, const int32_t* cha
                   const T* chart_barycentrics, const T* depth, const T* vertex_seen, T* image_uvs, T* weight,
                   int64_t batch, int64_t num_verts, int64_t texels, int64_t height, int64_t width, double tolerance,
                   bool perspective, int threads) {
+  const Bake<T> bake{verts_image, faces,  chart_faces, chart_barycentrics, depth,      vertex_seen,
+                     num_verts,   texels, height,      width,              T(tolerance), perspective};
   parallel_for(threads, batch * texels, 4096, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
-      const int64_t b = k / texels, texel = k % texels;
-      const int32_t f = chart_faces[texel];
-      Sighting<T> seen{{T(NAN), T(NAN)}, T(0)};
-      if (f >= 0) {
-        const Occlusion<T> occlusion{depth ? depth + b * height * width : nullptr,
-                                     vertex_seen ? vertex_seen + b * num_verts : nullptr, T(tolerance)};
-        seen = sight(verts_image + 3 * num_verts * b, faces + 3 * f, load3(chart_barycentrics, texel), occlusion,
-                     height, width, perspective);
-      }
+      const Sighting<T> seen = bake.at(k / texels, k % texels);
       image_uvs[2 * k] = seen.uv.x;
       image_uvs[2 * k + 1] = seen.uv.y;
       weight[k] = seen.weight;

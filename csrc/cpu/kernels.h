@@ -40,13 +40,14 @@ void vertex_visibility(const T* verts_image, const int32_t* faces, const int32_t
                        bool* visible, int64_t batch, int64_t num_verts, int64_t height, int64_t width,
                        double tolerance, int threads);
 
-// verts (B, V, 3), faces (F, 3), their corners around each vertex as CSR (Topology.vertex_faces) -> normals (B, V, 3)
+// verts (B, V, 3), faces (F, 3), their corners around each vertex as CSR (Topology.vertex_faces) -> normals (B, V, 3);
+// grad_sums (B, V, 3) is working memory
 template <class T>
 void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners, T* normals,
                     int64_t batch, int64_t num_verts, int64_t num_faces, int threads);
 template <class T>
 void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners,
-                             const T* grad_normals, T* grad_verts, int64_t batch, int64_t num_verts,
+                             const T* grad_normals, T* grad_sums, T* grad_verts, int64_t batch, int64_t num_verts,
                              int64_t num_faces, int threads);
 
 // normals (B, N, 3), light (B, 9, 3), albedo (B, N, 3) or null -> shaded (B, N, 3); a null gradient is not wanted

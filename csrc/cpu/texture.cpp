@@ -5,7 +5,6 @@
 #include "core/texture.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
@@ -16,60 +15,18 @@ namespace {
 constexpr int kBlock = 64;
 constexpr int64_t kGrain = 128;  // blocks
 
-template <class T> struct Texture {
-  const T* texels;
-  int64_t batch;  // 1: shared by all images
-  int32_t height, width;
-  int64_t channels;
-  int filter, wrap;
-
-  int64_t size() const { return static_cast<int64_t>(height) * width * channels; }
-  int64_t first(int64_t image) const { return batch == 1 ? 0 : image * size(); }
-};
-
 // Where the pixels of a block read; row -1 reads nothing.
 template <class T> struct Block {
   int32_t row[kBlock], column[kBlock], down[kBlock], right[kBlock];
   T s[kBlock], t[kBlock], slope_u[kBlock], slope_v[kBlock];
 };
 
-// Coordinates read from memory.
-template <class T> struct GivenUvs {
-  const T* uvs;
-  void load(int64_t pixel, int count, T* u, T* v) const {
-    for (int i = 0; i < count; ++i) {
-      u[i] = uvs[2 * (pixel + i)];
-      v[i] = uvs[2 * (pixel + i) + 1];
-    }
-  }
-};
-
-// Coordinates from the face and the barycentrics of a pixel; NaN on the background.
-template <class T> struct FragmentUvs {
-  const int32_t* face_index;
-  const T* barycentrics;
-  const T* uvs;
-  const int32_t* uv_faces;
-  int64_t num_faces;
-  void load(int64_t pixel, int count, T* u, T* v) const {
-    for (int i = 0; i < count; ++i) {
-      const int32_t f = face_index[pixel + i];
-      Vec2<T> uv{std::numeric_limits<T>::quiet_NaN(), T(0)};
-      if (is_face(f, num_faces)) uv = uv_at(uvs, uv_faces + 3 * f, load3(barycentrics, pixel + i));
-      u[i] = uv.x;
-      v[i] = uv.y;
-    }
-  }
-};
-
 template <class T, class Uvs>
 void locate(const Texture<T>& texture, const Uvs& source, int64_t pixel, int count, Block<T>& block) {
-  T u[kBlock], v[kBlock];
-  source.load(pixel, count, u, v);
   for (int i = 0; i < count; ++i) {
-    const bool reads = is_finite(Vec2<T>{u[i], v[i]});
-    const Vec2<T> uv{reads ? u[i] : T(0), reads ? v[i] : T(0)};
-    const Footprint<T> f = footprint(uv, texture.height, texture.width, texture.filter, texture.wrap);
+    const Vec2<T> uv = source.at(pixel + i);
+    const bool reads = is_finite(uv);
+    const Footprint<T> f = footprint(reads ? uv : Vec2<T>{}, texture.height, texture.width, texture.filter, texture.wrap);
     block.column[i] = f.x.index;
     block.right[i] = f.x.step;
     block.s[i] = f.x.t;
@@ -92,17 +49,9 @@ template <class Body> void for_blocks(int threads, int64_t batch, int64_t count,
   });
 }
 
-// Distances in the texture's array between the taps of a pixel; all 0 with one tap.
-struct Corners {
-  int64_t a, b, c, d;
-  template <class T> Corners(const Texture<T>& texture, const Block<T>& block, int i) {
-    const int64_t row = static_cast<int64_t>(texture.width) * texture.channels;
-    a = block.row[i] * row + block.column[i] * texture.channels;
-    b = a + block.right[i] * texture.channels;
-    c = a + block.down[i] * row;
-    d = c + block.right[i] * texture.channels;
-  }
-};
+template <class T> Patch patch(const Texture<T>& texture, const Block<T>& block, int i) {
+  return {texture, block.row[i], block.down[i], block.column[i], block.right[i]};
+}
 
 template <class T, class Uvs>
 void forward(const Texture<T>& texture, const Uvs& source, T* colours, int64_t batch, int64_t count, int threads) {
@@ -117,7 +66,7 @@ void forward(const Texture<T>& texture, const Uvs& source, T* colours, int64_t b
         std::fill(out, out + channels, T(0));
         continue;
       }
-      const Corners at(texture, block, i);
+      const Patch at = patch(texture, block, i);
       if (texture.filter == kNearest) {
         std::copy(texels + at.a, texels + at.a + channels, out);
         continue;
@@ -141,7 +90,7 @@ void backward_uvs(const Texture<T>& texture, const Uvs& source, const T* grad_co
     for (int i = 0; i < n; ++i) {
       Vec2<T> grad;
       if (block.row[i] >= 0 && texture.filter == kBilinear) {
-        const Corners at(texture, block, i);
+        const Patch at = patch(texture, block, i);
         const T* g = grad_colours + (pixel + i) * channels;
         for (int64_t c = 0; c < channels; ++c)
           grad = grad + bilinear_slopes(texels[at.a + c], texels[at.b + c], texels[at.c + c], texels[at.d + c],
@@ -173,7 +122,7 @@ void backward_texture(const Texture<T>& texture, const Uvs& source, const T* gra
         for (int i = 0; i < n; ++i) {
           const int32_t row = block.row[i];
           if (row < 0) continue;
-          const Corners at(texture, block, i);
+          const Patch at = patch(texture, block, i);
           const T* g = grad_colours + (pixel + i) * channels;
           const T s = block.s[i], t = block.t[i];
           if (row >= top && row < bottom) {
@@ -234,8 +183,7 @@ void render_texture_backward(const T* texture, const int32_t* face_index, const 
   if (grad_texture) backward_texture(read, source, grad_colours, grad_texture, batch, count, threads);
   if (grad_barycentrics)
     backward_uvs(read, source, grad_colours, batch, count, threads, [=](int64_t pixel, Vec2<T> grad) {
-      const int32_t f = face_index[pixel];
-      store3(grad_barycentrics, pixel, is_face(f, num_faces) ? uv_at_vjp(uvs, uv_faces + 3 * f, grad) : Vec3<T>{});
+      store3(grad_barycentrics, pixel, source.vjp(pixel, grad));
     });
 }
 

@@ -51,12 +51,12 @@ void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets
 
 template <class T>
 void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners,
-                             const T* grad_normals, T* grad_verts, int64_t batch, int64_t num_verts,
+                             const T* grad_normals, T* grad_sums, T* grad_verts, int64_t batch, int64_t num_verts,
                              int64_t num_faces, int threads) {
   for_images(batch, threads, [&](int64_t b, int inner) {
     const T* v = verts + 3 * num_verts * b;
-    T* area = scratch<T>(3 * (num_faces + num_verts));  // then the gradient on it
-    T* grad_sum = area + 3 * num_faces;
+    T* grad_sum = grad_sums + 3 * num_verts * b;
+    T* area = scratch<T>(3 * num_faces);  // then the gradient on it
     area_normals(v, faces, area, num_faces, inner);
     parallel_for(inner, num_verts, kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
@@ -89,8 +89,8 @@ template void vertex_normals(const float*, const int32_t*, const int32_t*, const
 template void vertex_normals(const double*, const int32_t*, const int32_t*, const int32_t*, double*, int64_t, int64_t,
                              int64_t, int);
 template void vertex_normals_backward(const float*, const int32_t*, const int32_t*, const int32_t*, const float*,
-                                      float*, int64_t, int64_t, int64_t, int);
+                                      float*, float*, int64_t, int64_t, int64_t, int);
 template void vertex_normals_backward(const double*, const int32_t*, const int32_t*, const int32_t*, const double*,
-                                      double*, int64_t, int64_t, int64_t, int);
+                                      double*, double*, int64_t, int64_t, int64_t, int);
 
 }  // namespace pyface3d::cpu

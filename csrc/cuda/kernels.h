@@ -45,4 +45,59 @@ void vertex_visibility(const T* verts_image, const int32_t* faces, const int32_t
                        bool* visible, int64_t batch, int64_t num_verts, int64_t height, int64_t width,
                        double tolerance, Stream stream);
 
+// verts (B, V, 3), faces (F, 3), their corners around each vertex as CSR (Topology.vertex_faces) -> normals (B, V, 3);
+// grad_sums (B, V, 3) is working memory
+template <class T>
+void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners, T* normals,
+                    int64_t batch, int64_t num_verts, int64_t num_faces, Stream stream);
+template <class T>
+void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners,
+                             const T* grad_normals, T* grad_sums, T* grad_verts, int64_t batch, int64_t num_verts,
+                             int64_t num_faces, Stream stream);
+
+// normals (B, N, 3), light (B, 9, 3), albedo (B, N, 3) or null -> shaded (B, N, 3); a null gradient is not wanted
+template <class T>
+void shade_spherical_harmonics(const T* normals, const T* light, const T* albedo, T* shaded, int64_t batch,
+                               int64_t count, Stream stream);
+template <class T>
+void shade_spherical_harmonics_backward(const T* normals, const T* light, const T* albedo, const T* grad_shaded,
+                                        T* grad_normals, T* grad_light, T* grad_albedo, int64_t batch, int64_t count,
+                                        Stream stream);
+
+// texture (B or 1, Ht, Wt, C), uvs (B, N, 2) -> colours (B, N, C); filter and wrap as in core/texture.h; a null gradient
+// is not wanted
+template <class T>
+void sample_texture(const T* texture, const T* uvs, T* colours, int64_t textures, int64_t height, int64_t width,
+                    int64_t channels, int64_t batch, int64_t count, int filter, int wrap, Stream stream);
+template <class T>
+void sample_texture_backward(const T* texture, const T* uvs, const T* grad_colours, T* grad_texture, T* grad_uvs,
+                             int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                             int64_t count, int filter, int wrap, Stream stream);
+
+// The same with uvs made on the way from face_index (B, N), barycentrics (B, N, 3), uvs (T, 2) and uv_faces (F, 3).
+template <class T>
+void render_texture(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
+                    const int32_t* uv_faces, T* colours, int64_t textures, int64_t height, int64_t width,
+                    int64_t channels, int64_t batch, int64_t count, int64_t num_faces, int filter, int wrap,
+                    Stream stream);
+template <class T>
+void render_texture_backward(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
+                             const int32_t* uv_faces, const T* grad_colours, T* grad_texture, T* grad_barycentrics,
+                             int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                             int64_t count, int64_t num_faces, int filter, int wrap, Stream stream);
+
+// uvs (T, 2), uv_faces (F, 3) -> face_index (Ht, Wt), barycentrics (Ht, Wt, 3), distance (Ht, Wt) in texels from the
+// middle of a texel to its face; keys (Ht, Wt) is working memory
+template <class T>
+void rasterize_uvs(const T* uvs, const int32_t* uv_faces, int64_t* keys, int32_t* face_index, T* barycentrics,
+                   T* distance, int64_t num_faces, int64_t height, int64_t width, Stream stream);
+
+// verts_image (B, V, 3), faces (F, 3), a chart of N texels, depth (B, H, W) or null, vertex_seen (B, V) or null ->
+// image_uvs (B, N, 2), NaN where unseen, and weight (B, N)
+template <class T>
+void bake_texture(const T* verts_image, const int32_t* faces, const int32_t* chart_faces,
+                  const T* chart_barycentrics, const T* depth, const T* vertex_seen, T* image_uvs, T* weight,
+                  int64_t batch, int64_t num_verts, int64_t texels, int64_t height, int64_t width, double tolerance,
+                  bool perspective, Stream stream);
+
 }  // namespace pyface3d::cuda

@@ -50,6 +50,7 @@ def _backward(verts: Tensor, faces: Tensor, offsets: Tensor, corners: Tensor, gr
         offsets,
         corners,
         grad.contiguous(),
+        torch.empty_like(verts),
         grad_verts,
         len(verts),
         verts.shape[1],

@@ -1,0 +1,145 @@
+// csrc/cuda/texture.cu -- sample_texture and render_texture: one thread a pixel; the texture's gradient is added
+// atomically, in no fixed order.
+#include "core/texture.h"
+
+#include "cuda/common.cuh"
+#include "cuda/kernels.h"
+
+namespace pyface3d::cuda {
+namespace {
+
+template <class T> __device__ Patch patch(const Texture<T>& texture, const Footprint<T>& f) {
+  return {texture, f.y.index, f.y.step, f.x.index, f.x.step};
+}
+
+template <class T, class Uvs>
+__global__ void forward_kernel(Texture<T> texture, Uvs source, T* colours, int64_t count, int64_t items) {
+  PF3D_GRID_STRIDE(pixel, items) {
+    T* out = colours + pixel * texture.channels;
+    const Vec2<T> uv = source.at(pixel);
+    if (!is_finite(uv)) {
+      for (int64_t c = 0; c < texture.channels; ++c) out[c] = T(0);
+      continue;
+    }
+    const Footprint<T> f = footprint(uv, texture.height, texture.width, texture.filter, texture.wrap);
+    const Patch at = patch(texture, f);
+    const T* texels = texture.texels + texture.first(pixel / count);
+    if (texture.filter == kNearest) {
+      for (int64_t c = 0; c < texture.channels; ++c) out[c] = texels[at.a + c];
+    } else {
+      for (int64_t c = 0; c < texture.channels; ++c)
+        out[c] = bilinear(texels[at.a + c], texels[at.b + c], texels[at.c + c], texels[at.d + c], f.x.t, f.y.t);
+    }
+  }
+}
+
+template <class T> __device__ void store_gradient(const GivenUvs<T>&, T* grad_uvs, int64_t pixel, Vec2<T> grad) {
+  grad_uvs[2 * pixel] = grad.x;
+  grad_uvs[2 * pixel + 1] = grad.y;
+}
+template <class T> __device__ void store_gradient(const FragmentUvs<T>& source, T* grad, int64_t pixel, Vec2<T> g) {
+  store3(grad, pixel, source.vjp(pixel, g));
+}
+
+// grad_source: of the uvs or of the barycentrics; either gradient may be null.
+template <class T, class Uvs>
+__global__ void backward_kernel(Texture<T> texture, Uvs source, const T* grad_colours, T* grad_texture,
+                                T* grad_source, int64_t count, int64_t items) {
+  PF3D_GRID_STRIDE(pixel, items) {
+    Vec2<T> grad;
+    const Vec2<T> uv = source.at(pixel);
+    if (is_finite(uv)) {
+      const Footprint<T> f = footprint(uv, texture.height, texture.width, texture.filter, texture.wrap);
+      const Patch at = patch(texture, f);
+      const int64_t first = texture.first(pixel / count);
+      const T s = f.x.t, t = f.y.t;
+      for (int64_t c = 0; c < texture.channels; ++c) {
+        const T g = grad_colours[pixel * texture.channels + c];
+        if (grad_texture) {
+          T* out = grad_texture + first + c;
+          atomicAdd(out + at.a, g * ((T(1) - s) * (T(1) - t)));
+          if (f.x.step) atomicAdd(out + at.b, g * (s * (T(1) - t)));
+          if (f.y.step) atomicAdd(out + at.c, g * ((T(1) - s) * t));
+          if (f.x.step && f.y.step) atomicAdd(out + at.d, g * (s * t));
+        }
+        if (grad_source && texture.filter == kBilinear) {
+          const T* in = texture.texels + first + c;
+          grad = grad + bilinear_slopes(in[at.a], in[at.b], in[at.c], in[at.d], s, t) * g;
+        }
+      }
+      grad = {grad.x * f.x.slope, grad.y * f.y.slope};
+    }
+    if (grad_source) store_gradient(source, grad_source, pixel, grad);
+  }
+}
+
+template <class T, class Uvs>
+void forward(const Texture<T>& texture, const Uvs& source, T* colours, int64_t batch, int64_t count, Stream stream) {
+  const int64_t items = batch * count;
+  if (items == 0) return;
+  forward_kernel<<<blocks_for(items), kThreads, 0, stream>>>(texture, source, colours, count, items);
+  PF3D_CUDA_CHECK(cudaGetLastError());
+}
+
+template <class T, class Uvs>
+void backward(const Texture<T>& texture, const Uvs& source, const T* grad_colours, T* grad_texture, T* grad_source,
+              int64_t batch, int64_t count, Stream stream) {
+  if (grad_texture)
+    PF3D_CUDA_CHECK(cudaMemsetAsync(grad_texture, 0, sizeof(T) * texture.batch * texture.size(), stream));
+  const int64_t items = batch * count;
+  if (items == 0) return;
+  backward_kernel<<<blocks_for(items), kThreads, 0, stream>>>(texture, source, grad_colours, grad_texture,
+                                                              grad_source, count, items);
+  PF3D_CUDA_CHECK(cudaGetLastError());
+}
+
+}  // namespace
+
+template <class T>
+void sample_texture(const T* texture, const T* uvs, T* colours, int64_t textures, int64_t height, int64_t width,
+                    int64_t channels, int64_t batch, int64_t count, int filter, int wrap, Stream stream) {
+  forward(Texture<T>{texture, textures, int32_t(height), int32_t(width), channels, filter, wrap}, GivenUvs<T>{uvs},
+          colours, batch, count, stream);
+}
+
+template <class T>
+void sample_texture_backward(const T* texture, const T* uvs, const T* grad_colours, T* grad_texture, T* grad_uvs,
+                             int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                             int64_t count, int filter, int wrap, Stream stream) {
+  backward(Texture<T>{texture, textures, int32_t(height), int32_t(width), channels, filter, wrap}, GivenUvs<T>{uvs},
+           grad_colours, grad_texture, grad_uvs, batch, count, stream);
+}
+
+template <class T>
+void render_texture(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
+                    const int32_t* uv_faces, T* colours, int64_t textures, int64_t height, int64_t width,
+                    int64_t channels, int64_t batch, int64_t count, int64_t num_faces, int filter, int wrap,
+                    Stream stream) {
+  forward(Texture<T>{texture, textures, int32_t(height), int32_t(width), channels, filter, wrap},
+          FragmentUvs<T>{face_index, barycentrics, uvs, uv_faces, num_faces}, colours, batch, count, stream);
+}
+
+template <class T>
+void render_texture_backward(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
+                             const int32_t* uv_faces, const T* grad_colours, T* grad_texture, T* grad_barycentrics,
+                             int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                             int64_t count, int64_t num_faces, int filter, int wrap, Stream stream) {
+  backward(Texture<T>{texture, textures, int32_t(height), int32_t(width), channels, filter, wrap},
+           FragmentUvs<T>{face_index, barycentrics, uvs, uv_faces, num_faces}, grad_colours, grad_texture,
+           grad_barycentrics, batch, count, stream);
+}
+
+#define PF3D_INSTANCES(T)                                                                                             \
+  template void sample_texture(const T*, const T*, T*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int, \
+                               Stream);                                                                               \
+  template void sample_texture_backward(const T*, const T*, const T*, T*, T*, int64_t, int64_t, int64_t, int64_t,     \
+                                        int64_t, int64_t, int, int, Stream);                                          \
+  template void render_texture(const T*, const int32_t*, const T*, const T*, const int32_t*, T*, int64_t, int64_t,    \
+                               int64_t, int64_t, int64_t, int64_t, int64_t, int, int, Stream);                        \
+  template void render_texture_backward(const T*, const int32_t*, const T*, const T*, const int32_t*, const T*, T*,   \
+                                        T*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int,  \
+                                        Stream)
+PF3D_INSTANCES(float);
+PF3D_INSTANCES(double);
+
+}  // namespace pyface3d::cuda
