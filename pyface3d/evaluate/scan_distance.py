@@ -27,10 +27,10 @@ NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
 _NEAREST = 8  # triangles looked at first; their distance bounds the search for the rest
 _BATCH = 8192  # points at a time: bounds the memory of the candidate lists
 _SOFT_MM = 0.1  # below this a distance counts squared, so that the sum has a slope at 0
-_ALIGN_POINTS = 4000  # of the scan, enough for seven unknowns
+_ALIGN_POINTS = 2000  # of the scan, enough for seven unknowns
 _ALIGN_STEPS = 60
 _ALIGN_STEP_MM = 1e-3  # the largest move of a point, and ...
-_ALIGN_TOLERANCE = 1e-6  # ... the relative gain, that count as standing still
+_ALIGN_TOLERANCE = 1e-5  # ... the relative gain, that count as standing still
 
 
 class TriangleSurface:
@@ -82,29 +82,29 @@ class TriangleSurface:
     def _nearest(self, points: Array) -> tuple[Array, Array, NDArray[np.int64]]:
         count = min(_NEAREST, len(self.corners))
         first = self._middles.query(points, k=count)[1].reshape(len(points), count)
-        owners, candidates = [np.repeat(np.arange(len(points)), count)], [first.ravel()]
-        near = nearest_on_triangles(np.repeat(points, count, 0), self.corners[first.ravel()])
-        found = np.linalg.norm(near - np.repeat(points, count, 0), axis=1)
-        bound = found.reshape(-1, count).min(1)
-        positions, distances = [near], [found]
-        # A triangle nearer than the bound has its middle within the bound plus its own reach.
+        owner = np.repeat(np.arange(len(points)), count)
+        near = nearest_on_triangles(points[owner], self.corners[first.ravel()])
+        away = np.linalg.norm(near - points[owner], axis=1).reshape(-1, count)
+        chosen = np.arange(len(points)), away.argmin(1)
+        distance, triangle = away[chosen], first[chosen].astype(np.int64)
+        position = near.reshape(-1, count, 3)[chosen]
         for members, tree, reach in self._classes:
-            lists = tree.query_ball_point(points, bound * (1 + 1e-12) + reach * (1 + 1e-12))
+            # A triangle nearer than the best so far has its middle within that distance plus its own reach.
+            lists = tree.query_ball_point(points, (distance + reach) * (1 + 1e-12))
             lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-            if not lengths.any():
+            owners = np.flatnonzero(lengths)
+            if not len(owners):
                 continue
-            owner = np.repeat(np.arange(len(points)), lengths)
-            candidate = members[np.concatenate([np.asarray(entry, np.int64) for entry in lists if entry])]
+            lengths = lengths[owners]
+            owner = np.repeat(owners, lengths)
+            candidate = members[np.concatenate([lists[index] for index in owners]).astype(np.int64)]
             near = nearest_on_triangles(points[owner], self.corners[candidate])
-            owners.append(owner)
-            candidates.append(candidate)
-            positions.append(near)
-            distances.append(np.linalg.norm(near - points[owner], axis=1))
-        owner, candidate = np.concatenate(owners), np.concatenate(candidates)
-        position, distance = np.concatenate(positions), np.concatenate(distances)
-        order = np.lexsort((candidate, distance, owner))
-        best = order[np.searchsorted(owner[order], np.arange(len(points)))]
-        return distance[best], position[best], candidate[best]
+            away = np.linalg.norm(near - points[owner], axis=1)
+            least = np.minimum.reduceat(away, np.cumsum(lengths) - lengths)
+            winners = np.flatnonzero((away == np.repeat(least, lengths)) & (away < distance[owner]))
+            distance[owner[winners]] = away[winners]
+            position[owner[winners]], triangle[owner[winners]] = near[winners], candidate[winners]
+        return distance, position, triangle
 
 
 def nearest_on_triangles(points: Array, corners: Array) -> Array:
