@@ -1,0 +1,206 @@
+"""Shape accuracy by the NoW protocol: people of another face model, or a real scan, photographed and reconstructed.
+
+`pyface3d evaluate now`. The bar is the trivial answer, the mean face of the same head model, measured on the same
+pictures in the same run; a method that does not beat it has measured nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyface3d.errors import InputError, NoFaceError
+from pyface3d.evaluate.ict_people import IctPeople, Lights
+from pyface3d.evaluate.model_span import identity_of_scan
+from pyface3d.evaluate.scan_distance import NOW_LANDMARKS, scan_distance
+from pyface3d.evaluate.scanned_faces import Placement, ScannedFace, read_scan
+from pyface3d.evaluate.tables import Cell, Table
+from pyface3d.face_models import load_face_model
+from pyface3d.systems.fit import reconstruct
+
+if TYPE_CHECKING:
+    from pyface3d.face_models import FaceModel
+
+METHODS = ("mean", "landmarks", "full", "landmarks-true", "full-true", "span")
+"""What can be measured: the mean face; the fit to detected landmarks, and to pixels after them; the same from the true
+landmarks, which takes the detector's errors out; and the model fitted to the scan itself, the least error that its
+identities allow."""
+
+_YAW_BINS = (0, 20, 40, 60)
+_SMALL_TEXTURE = 64  # texels: the texture is not measured here
+_MARKS = list(NOW_LANDMARKS)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One picture, one method.
+
+    Attributes:
+        picture: name of the picture.
+        method: one of `METHODS`.
+        yaw_deg: of the head.
+        distances: scan to mesh, mm, (N,).
+        found: False where no face was found: the mean face stands in, as a user would have nothing else.
+    """
+
+    picture: str
+    method: str
+    yaw_deg: float
+    distances: NDArray[np.float64]
+    found: bool
+
+
+def evaluate_now(
+    identities: int = 50,
+    *,
+    scan: Path | None = None,
+    views: Sequence[float] = (0, 30, -30, 60, -60),
+    methods: Sequence[str] = ("mean", "landmarks", "full"),
+    model: str = "head",
+    ict: Path | None = None,
+    lights: Path | None = None,
+    seed: int = 0,
+    occlude: bool = False,
+    size: int = 512,
+    progress: Callable[[Iterable[ScannedFace], int], Iterable[ScannedFace]] | None = None,
+) -> Table:
+    """Scan-to-mesh distances of reconstructions from rendered pictures.
+
+    Args:
+        identities: how many people of ICT-FaceKit, each in one picture: yaw uniform in ±60°, pitch and roll in ±15°,
+            light, skin, distance and place in the picture random, expression neutral.
+        scan: measure on this textured scan instead (`scanned_faces.read_scan`), seen from ``views``.
+        views: yaw of the pictures of ``scan``, degrees.
+        methods: of `METHODS`; "mean" is always measured.
+        model: name or path of the head model that is fitted.
+        ict: folder or ``.npz`` of ICT-FaceKit; needed unless ``scan`` is given.
+        lights: ``.npz`` of environments (`ict_people.Lights.read`); drawn from a prior where left out.
+        seed: of everything random.
+        occlude: hide part of each face of ``ict`` behind an object of half its width.
+        size: side of the pictures, px.
+        progress: wraps the loop over pictures, given their number (tqdm).
+
+    Returns:
+        A row per method and range of |yaw|: pictures, how many had no face found (there the mean face's distances
+        count), median, mean and standard deviation in mm over the points of all scans together, and the median over
+        the mean face's.
+
+    Raises:
+        InputError: an argument that cannot be used; a file that is missing or damaged.
+    """
+    strangers = [name for name in methods if name not in METHODS]
+    if strangers:
+        raise InputError(f"methods must be of {', '.join(METHODS)}, got {strangers[0]!r}")
+    if scan is None:
+        if ict is None:
+            raise InputError("evaluate now needs ICT-FaceKit's folder or .npz (--ict), or a scan to measure on")
+        if identities < 1:
+            raise InputError(f"identities must be at least 1, got {identities}")
+        people = IctPeople(load_face_model(ict), Lights.read(lights) if lights else None, seed=seed, size=size)
+        count, pictures = identities, (people.photo(number, occlude=occlude) for number in range(identities))
+    else:
+        scanned = read_scan(scan)
+        count, pictures = len(views), (scanned.view(Placement(float(yaw)), size) for yaw in views)
+    faces = pictures if progress is None else progress(pictures, count)
+    order = ["mean", *(name for name in METHODS if name in methods and name != "mean")]
+    head = _Head(load_face_model(model))
+    measured = [one for face in faces for one in head.measure(face, order)]
+    if scan is None:
+        subject = f"{identities} people of ICT-FaceKit{', half occluded' if occlude else ''}, seed {seed}"
+    else:
+        subject = f"{scan.stem} from {len(views)} sides"
+    notes = [
+        f"mm from the scan's points about the nose to the neutral mesh of model {model!r}, aligned with scale",
+        "where no face was found, the mean face's distances count",
+    ]
+    return summarise(measured, "|yaw|" if scan is None else "view", f"Geometry by the NoW protocol: {subject}", notes)
+
+
+class _Head:
+    """The head model under test and the parts of it that the protocol needs."""
+
+    def __init__(self, model: FaceModel) -> None:
+        self.model = model
+        faces = model.topology.faces
+        skin = model.regions.get("skin")
+        # Teeth, eyeballs and the like lie inside the head; scan points are skin.
+        self.faces = faces if skin is None else faces[skin[faces.long()].all(-1)]
+        self.embedding = model.landmarks("ibug68")
+
+    def neutral(self, identity: Tensor) -> Tensor:
+        """Vertices (V, 3) of an identity (1, I) with a neutral face: what the benchmark compares."""
+        return self.model.vertices(identity, identity.new_zeros(1, self.model.expression_dim))[0]
+
+    def measure(self, face: ScannedFace, methods: Sequence[str]) -> Iterator[Measured]:
+        """``face`` by each of ``methods``, "mean" first."""
+        mean = self._distances(face, torch.zeros(1, self.model.identity_dim))
+        for method in methods:
+            identity = None if method == "mean" else self._identity(face, method)
+            distances = mean if identity is None else self._distances(face, identity)
+            found = method == "mean" or identity is not None
+            yield Measured(face.name, method, face.yaw_deg, distances, found)
+
+    def _identity(self, face: ScannedFace, method: str) -> Tensor | None:
+        """The identity that ``method`` finds, (1, I); None where no face was found."""
+        if method == "span":
+            return identity_of_scan(self.model, self.faces, _MARKS, face.scan_points, face.scan_landmarks[_MARKS])
+        fit: Literal["landmarks", "full"] = "landmarks" if method.startswith("landmarks") else "full"
+        given = face.landmarks if method.endswith("-true") else None
+        try:
+            found = reconstruct(face.image, given, model=self.model, fit=fit, max_faces=1, texture_size=_SMALL_TEXTURE)
+        except NoFaceError:
+            return None
+        return found[0].coefficients["identity"][None]
+
+    def _distances(self, face: ScannedFace, identity: Tensor) -> NDArray[np.float64]:
+        verts = self.neutral(identity)
+        marks = self.embedding.points(verts[None], self.model.topology)[0, _MARKS]
+        scan_marks = face.scan_landmarks[_MARKS]
+        result = scan_distance(face.scan_points, scan_marks, verts.numpy(), self.faces.numpy(), marks.numpy())
+        return result.distances
+
+
+def summarise(
+    measured: Sequence[Measured], by: Literal["|yaw|", "view"], title: str, notes: Sequence[str] = ()
+) -> Table:
+    """The table of measurements: all together, then by range of |yaw| or by view; empty ranges are left out."""
+    methods = list(dict.fromkeys(one.method for one in measured))
+    groups: list[tuple[str, list[Measured]]] = [("all", list(measured))]
+    if by == "view":
+        for picture in dict.fromkeys(one.picture for one in measured):
+            groups.append((picture, [one for one in measured if one.picture == picture]))
+    else:
+        for low, high in pairwise(_YAW_BINS):
+            inside = [one for one in measured if low <= abs(one.yaw_deg) < high + (high == _YAW_BINS[-1])]
+            groups.append((f"|yaw| {low}–{high}°", inside))
+    rows: list[dict[str, Cell]] = []
+    for name, group in groups:
+        baseline: float | None = None
+        for method in methods:
+            chosen = [one for one in group if one.method == method]
+            if not chosen:
+                continue
+            pooled = np.concatenate([one.distances for one in chosen])
+            median = float(np.median(pooled))
+            baseline = median if method == "mean" else baseline
+            rows.append(
+                {
+                    "pictures": name,
+                    "method": method,
+                    "count": len(chosen),
+                    "not found": sum(not one.found for one in chosen),
+                    "median mm": median,
+                    "mean mm": float(pooled.mean()),
+                    "std mm": float(pooled.std()),
+                    "over mean face": median / baseline if baseline else float("nan"),
+                }
+            )
+    return Table(title, rows, notes)
