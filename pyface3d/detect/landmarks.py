@@ -95,17 +95,26 @@ def face_roll(points5: Points) -> float:
     return float(np.arctan2(-down[0], down[1]))
 
 
-def _working_crop(face: Face) -> Crop:
+def dlib_square(face: Face) -> tuple[NDArray[np.float64], float, float]:
+    """Where dlib's predictor wants to look for a face: centre (2,) px, side px, and the face's roll in radians.
+
+    Raises:
+        InputError: the face is of no known detector, or its box has no extent.
+    """
     if face.detector not in _DLIB_SQUARES:
         known = ", ".join(_DLIB_SQUARES)
         raise InputError(f"face.detector must be one of {known} (its box decides where to look), got {face.detector!r}")
-    if not face.size > 1:
+    if not (1 < face.size < np.inf and np.isfinite(face.center).all()):
         raise InputError(f"face.box must span more than a pixel, got {face.box}")
     down, side = _DLIB_SQUARES[face.detector]
     roll = face_roll(face.points5) if np.isfinite(face.points5).all() else 0.0
     center = np.array(face.center) + down * face.size * np.array([-np.sin(roll), np.cos(roll)])
-    size = round(_FACE_SIDE * _CROP_SIDE)
-    return square_crop(center, side * face.size * _CROP_SIDE, size, roll=roll)
+    return center, side * face.size, roll
+
+
+def _working_crop(face: Face) -> Crop:
+    center, side, roll = dlib_square(face)
+    return square_crop(center, side * _CROP_SIDE, round(_FACE_SIDE * _CROP_SIDE), roll=roll)
 
 
 def _ask(crop: Crop, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
