@@ -95,6 +95,12 @@ def checker_texture(size: int = 128) -> Tensor:
     return torch.from_numpy(srgb_to_linear((srgb * (0.8 + 0.2 * squares)).astype(np.uint8)))
 
 
+def chart_texture(size: int = 256) -> np.ndarray:
+    """A texture that spells its own coordinates: green grows with u, blue with v; sRGB bytes."""
+    v, u = np.meshgrid((np.arange(size) + 0.5) / size, (np.arange(size) + 0.5) / size, indexing="ij")
+    return np.stack([np.full_like(u, 200), 255 * u, 255 * v], -1).round().astype(np.uint8)
+
+
 def egg_reconstruction(height: int = 240, width: int = 320, yaw: float = 0.3, seed: int = 0) -> Reconstruction:
     """A result as a system would give it, of an egg in the middle of a picture."""
     model = EggModel()
