@@ -49,6 +49,13 @@ class Topology:
                     f"uv_faces must have shape {tuple(self.faces.shape)} like faces, got {tuple(self.uv_faces.shape)}"
                 )
             self.uv_faces = self.uv_faces.to(self.faces.device)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Sets what is made on demand back to nothing."""
+        self._vertex_faces: tuple[Tensor, Tensor] | None = None
+        # What `rasterize_uvs` has made of this topology, by height, width and dtype.
+        self.charts: dict[tuple[int, int, torch.dtype], Fragments] = {}
 
     @property
     def device(self) -> torch.device:
@@ -68,16 +75,15 @@ class Topology:
         moved.faces = self.faces.to(device)
         moved.uvs = None if self.uvs is None else self.uvs.to(device)
         moved.uv_faces = None if self.uv_faces is None else self.uv_faces.to(device)
+        moved._clear()
         return moved
 
-    @cached_property
+    @property
     def vertex_faces(self) -> tuple[Tensor, Tensor]:
         """Corners around each vertex as CSR: offsets (V + 1,) int32 and corner ids 3 f + k (3 F,) int32, rising."""
-        corners = self.faces.reshape(-1).cpu().numpy()
-        order = np.argsort(corners, kind="stable").astype(np.int32)
-        offsets = np.zeros(self.num_verts + 1, np.int32)
-        np.cumsum(np.bincount(corners, minlength=self.num_verts), out=offsets[1:])
-        return torch.from_numpy(offsets).to(self.device), torch.from_numpy(order).to(self.device)
+        if self._vertex_faces is None:
+            self._vertex_faces = _corners_by_vertex(self.faces, self.num_verts)
+        return self._vertex_faces
 
     @cached_property
     def _edge_tables(self) -> tuple[Tensor, Tensor]:
@@ -106,14 +112,24 @@ class Topology:
         """(E, 2) int32 faces on the two sides of each edge, −1 where there is none."""
         return self._edge_tables[1]
 
-    @cached_property
-    def charts(self) -> dict[tuple[int, int, torch.dtype], Fragments]:
-        """What `rasterize_uvs` has made of this topology, by height, width and dtype."""
-        return {}
-
     def __repr__(self) -> str:
         uvs = "no uvs" if self.uvs is None else f"{len(self.uvs)} uvs"
         return f"Topology({self.num_faces} faces, {self.num_verts} vertices, {uvs}, {self.device})"
+
+
+# A custom op, so that the compiler does not look into it.
+@torch.library.custom_op("pyface3d::corners_by_vertex", mutates_args=())
+def _corners_by_vertex(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor]:
+    corners = faces.reshape(-1).cpu().numpy()
+    order = np.argsort(corners, kind="stable").astype(np.int32)
+    offsets = np.zeros(num_verts + 1, np.int32)
+    np.cumsum(np.bincount(corners, minlength=num_verts), out=offsets[1:])
+    return torch.from_numpy(offsets).to(faces.device), torch.from_numpy(order).to(faces.device)
+
+
+@_corners_by_vertex.register_fake
+def _(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor]:
+    return faces.new_empty(num_verts + 1), faces.new_empty(faces.numel())
 
 
 def _checked_faces(name: str, faces: Tensor, limit: int) -> Tensor:
