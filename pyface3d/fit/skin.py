@@ -20,14 +20,15 @@ LOG_FLOOR = 0.006
 
 # log(ratio) is turned into these axes: (log r - log g, log b - log g, brightness).
 _AXES = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0], [1 / 3, 1 / 3, 1 / 3]], np.float32)
-# Where the ratio of a photo to the mean albedo may lie for skin: people and white balances, in chroma units.
-_PRIOR_CHROMA = np.array([0.0, 0.0], np.float32)
-_PRIOR_SPREAD = np.array([0.28, 0.38], np.float32)
-_SIGMA_LOW = np.array([0.07, 0.09, 0.18], np.float32)
+# Where the ratio of a photo to the mean albedo lies for skin, along the axes: people, white balances, exposures.
+_PRIOR_CENTER = np.array([0.0, 0.0, -0.3], np.float32)
+_PRIOR_SPREAD = np.array([0.28, 0.38, 1.0], np.float32)
+_SIGMA_LOW = np.array([0.09, 0.12, 0.28], np.float32)
 _SIGMA_HIGH = np.array([0.22, 0.28, 0.50], np.float32)
 _BOX = 3.0 * 3.0 * 6.0  # volume over which the colour of an unknown occluder is uniform
 _TAIL = 5.0  # degrees of freedom of the skin's t distribution: pimples, gloss, cast shadow
-_SHADE_RIDGE = 0.05  # of the number of pixels: pulls the light to an even one
+_SHADE_RIDGE = np.array([1e-6, *[0.05] * 3, *[0.15] * 5])  # of the number of pixels: pulls to an even light
+_SHADE_LIMIT = 0.6  # log units from the even light, for what was not seen
 _ROUNDS = 6
 
 
@@ -51,6 +52,10 @@ class SkinStatistics:
     def shade(self, normals: Floats) -> Floats:
         """Log of the light towards unit ``normals`` (..., 3), (..., 3), held within what the skin showed."""
         return np.clip(shading_basis(normals) @ self.shading, self.limits[0], self.limits[1])
+
+    def even_shade(self) -> Floats:
+        """Log of the light without its direction, (3,)."""
+        return self.shading[0]
 
     def distance(self, log_ratio: Floats, normals: Floats) -> Floats:
         """How far pixels are from this skin, in σ along the three axes, signed, (..., 3)."""
@@ -83,7 +88,7 @@ def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatis
     """
     basis = shading_basis(normals)
     prior = _prior_weight(log_ratio)
-    center = _mode(log_ratio @ _AXES.T, weight * prior)
+    center = _weighted_quantile(log_ratio @ _AXES.T, weight * prior, 0.5)
     sigma = _SIGMA_HIGH.copy()
     coefficients = np.zeros((9, 3), np.float32)
     coefficients[0] = np.linalg.solve(_AXES, center)
@@ -103,7 +108,7 @@ def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatis
         center=np.zeros(3, np.float32),
         sigma=sigma.astype(np.float32),
         shading=coefficients.astype(np.float32),
-        limits=limits.astype(np.float32),
+        limits=np.clip(limits, coefficients[0] - _SHADE_LIMIT, coefficients[0] + _SHADE_LIMIT).astype(np.float32),
     )
 
 
@@ -122,21 +127,26 @@ class ColorHistogram:
         return self.log_density[bins[..., 0], bins[..., 1], bins[..., 2]]
 
 
-def learn_colors(log_rgb: Floats, uniform_share: float = 0.5) -> ColorHistogram:
-    """Histogram of the colours (N, 3) of pixels that are not the face, mixed with a uniform spread."""
+def learn_colors(*samples: tuple[Floats, float]) -> ColorHistogram:
+    """Histogram of the colours of pixels that are not the face, mixed with a uniform spread.
+
+    Args:
+        samples: log RGB of some pixels (N, 3), and the share of the whole that colours like theirs get. What the
+            shares leave of 1 is uniform: an occluder can have any colour.
+    """
     from scipy.ndimage import gaussian_filter
 
     shape = np.array([24, 24, 30])
     low, high = np.array([-1.5, -1.5, -5.2], np.float32), np.array([1.5, 1.5, 0.2], np.float32)
     step = (high - low) / shape
-    flat = np.zeros(shape, np.float32)
-    if len(log_rgb):
+    given = [(log_rgb, share) for log_rgb, share in samples if len(log_rgb)]
+    density = np.full(shape, (1 - sum(share for _, share in given)) / _BOX, np.float32)
+    for log_rgb, share in given:
         bins = np.clip(((log_rgb @ _AXES.T - low) / step).astype(np.int64), 0, shape - 1)
-        np.add.at(flat, tuple(bins.T), 1.0)
-        flat = gaussian_filter(flat, 1.0, mode="nearest")
-        flat /= max(flat.sum(), 1e-9) * step.prod()
-    mixed = uniform_share / _BOX + (1 - uniform_share) * flat
-    return ColorHistogram(low, step.astype(np.float32), np.log(mixed).astype(np.float32))
+        flat = np.bincount(np.ravel_multi_index(tuple(bins.T), tuple(shape)), minlength=int(shape.prod()))
+        smooth = gaussian_filter(flat.reshape(shape).astype(np.float32), 1.0, mode="nearest")
+        density += share * smooth / (max(float(smooth.sum()), 1e-9) * float(step.prod()))
+    return ColorHistogram(low, step.astype(np.float32), np.log(density).astype(np.float32))
 
 
 def smooth_along_edges(values: Floats, guide: Floats, radius: int, epsilon: float) -> Floats:
@@ -166,13 +176,8 @@ def _student(squared: Floats) -> Floats:
 
 
 def _prior_weight(log_ratio: Floats) -> Floats:
-    chroma = log_ratio @ _AXES[:2].T
-    return np.exp(-0.5 * (((chroma - _PRIOR_CHROMA) / _PRIOR_SPREAD) ** 2).sum(1)).astype(np.float32)
-
-
-def _mode(values: Floats, weight: Floats) -> Floats:
-    """Start of the M-estimate: the weighted median along each axis."""
-    return _weighted_quantile(values, weight, 0.5)
+    squared = (((log_ratio @ _AXES.T - _PRIOR_CENTER) / _PRIOR_SPREAD) ** 2).sum(1)
+    return np.exp(-0.5 * (squared - squared.min(initial=np.inf))).astype(np.float32)
 
 
 def _weighted_quantile(values: Floats, weight: Floats, quantile: float) -> Floats:
@@ -186,6 +191,5 @@ def _fit_shading(basis: Floats, log_ratio: Floats, weight: Floats) -> Floats:
     """Weighted ridge regression of the log ratio on the 9 terms; the constant term is free."""
     weighted = basis * weight[:, None]
     gram = (weighted.T @ basis).astype(np.float64)
-    ridge = _SHADE_RIDGE * max(float(weight.sum()), 1e-6) * np.eye(9)
-    ridge[0, 0] = 1e-6
+    ridge = max(float(weight.sum()), 1e-6) * np.diag(_SHADE_RIDGE)
     return np.linalg.solve(gram + ridge, (weighted.T @ log_ratio).astype(np.float64)).astype(np.float32)

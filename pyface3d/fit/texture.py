@@ -31,11 +31,15 @@ SOURCE_PRIOR, SOURCE_OBSERVED, SOURCE_MIRRORED, SOURCE_RECOVERED = 0, 1, 2, 3
 """Values of ``source``: the model alone, the photo, the photo of the other side, an occlusion recovery."""
 
 _ERODE_PX = 3.0  # from every edge of what is trusted: interpolated, blurred and misfitted pixels
-_FADE = 0.025  # of the face's size: width of the blend beyond the erosion
+_ERODE = 0.008  # of the face's size, besides: what is soft about an edge grows with the picture
+_FADE = 0.02  # of the face's size: width of the blend beyond the erosion
 _COSINE = (0.20, 0.45)  # to the line of sight: not used below the first, fully above the second
 _DEPTH_STEP_MM = 8.0  # between neighbouring pixels: one part of the head in front of another
 _DEPTH_TOLERANCE_MM = 2.0
 _MIRROR_CONFIDENCE = 0.5  # a face is about symmetric; its light, its gaze and its moles are not
+_TYPICAL_SPREAD = 0.5  # log units, of the slow offset over one face
+_MOUTH_SHADE = -0.9  # log units: the mouth's inside is in the shade of the lips
+_GREY = 0.08  # largest relative difference between the channels of a grey photo (compression leaves some)
 _MAX_DETAIL = 2.5  # log units
 
 
@@ -104,6 +108,8 @@ def build_texture(
     albedo = _albedo(model, fit, size)
     if view is None:
         return _finished(_unseen(grid, albedo), torch.zeros(height, width, dtype=torch.bool), image_linear)
+    if _is_grey(view.image):
+        albedo = albedo.mean(-1, keepdim=True).expand_as(albedo).contiguous()
     inliers = _inliers_in_view(view, fit, mask)
     face = face_mask(view, areas, view.draw_texture(albedo), inliers)
     seen = torch.zeros(height, width, dtype=torch.bool) if face.skin is None else _in_photo(view, face, height, width)
@@ -128,13 +134,16 @@ def _composed(
     photo, observed, certainty = _photo_in_chart(view, areas, grid, face)
     texels_per_pixel = _texels_per_pixel(view, grid, observed)
     shade = torch.from_numpy(face.skin.shade(view.normals.numpy()))
+    shade = torch.where(
+        (areas.mouth | areas.sockets)[:, None], torch.from_numpy(face.skin.even_shade()) + _MOUTH_SHADE, shade
+    )
     model_log = torch.log(blur_to_resolution(albedo, texels_per_pixel) + LOG_FLOOR) + grid.from_verts(shade)
     difference = (torch.log(photo + LOG_FLOOR) - model_log).clamp(-_MAX_DETAIL, _MAX_DETAIL)
 
     offset, seen = grid.to_verts(difference, observed)
     skin = (areas.core > 0.3) & (seen > 0.5)
     prior = offset[skin].median(0).values if bool(skin.any()) else offset.new_zeros(3)
-    slow = grid.from_verts(extend_colors(model, offset, seen, prior))
+    slow = grid.from_verts(extend_colors(model, offset, seen * _typical(offset, prior, areas), prior))
     detail = difference - slow
     other = _at_mirror(grid, torch.cat([detail * observed[..., None], observed[..., None]], -1))
     mirrored = other[..., 3] * (1 - observed)
@@ -148,15 +157,29 @@ def _composed(
     return _Layers(color, observed, mirrored, own, borrowed, confidence)
 
 
+def _typical(offset: Tensor, prior: Tensor, areas: FaceAreas) -> Tensor:
+    """How well each vertex's offset (V, 3) speaks for the skin around it, (V,), in (0, 1].
+
+    Lips and brows that the model has a little beside the photo's, and hair that got through, must not colour the
+    skin that is filled in next to them.
+    """
+    odd = ((offset - prior).norm(dim=1) / _TYPICAL_SPREAD) ** 2
+    plain = ~(areas.lips | areas.brows | areas.lids | areas.nostrils)
+    return torch.where(plain, 1.0, 0.1) / (1 + odd)
+
+
 def _photo_in_chart(view: FaceView, areas: FaceAreas, grid: TexelGrid, face: FaceMask) -> tuple[Tensor, Tensor, Tensor]:
     """The photo's colour in every texel (S, S, 3), how far it is used (S, S), and how sure that is (S, S)."""
     towards = -functional.normalize(view.verts_camera, dim=-1)
     cosine = (view.normals * towards).sum(-1, keepdim=True)
     at = grid.from_verts(torch.cat([view.verts_image, cosine, areas.face[:, None]], 1))
     where, depth, cosine, allowed = at[..., :2], at[..., 2], at[..., 3], at[..., 4]
-    edges = depth_edges(view.depth, _DEPTH_STEP_MM)
+    hollow = view.draw((areas.mouth | areas.eyes).float()[:, None])[..., 0]
+    # Lips stand in front of teeth all around a mouth; eroding there would leave nothing of it.
+    edges = depth_edges(view.depth, _DEPTH_STEP_MM) & (functional.max_pool2d(hollow[None], 3, 1, 1)[0] == 0)
     distance = edge_distance(face.mask & ~edges)
-    inside = _smooth_step(distance, _ERODE_PX, _ERODE_PX + max(2.0, _FADE * view.size_px))
+    start = _ERODE_PX + _ERODE * view.size_px
+    inside = _smooth_step(distance, start, start + max(2.0, _FADE * view.size_px))
     farthest = functional.max_pool2d(torch.where(view.covered, view.depth, 0.0)[None], 3, 1, 1)[0]
     maps = view.sample(torch.stack([inside, face.probability], -1), where)
     visible = view.sample(farthest[..., None], where, "nearest")[..., 0] > depth - _DEPTH_TOLERANCE_MM
@@ -167,6 +190,12 @@ def _photo_in_chart(view: FaceView, areas: FaceAreas, grid: TexelGrid, face: Fac
     certainty = observed * maps[..., 1] * cosine.clamp(0, 1)
     photo = view.sample(view.image, where, "bicubic").clamp(0, 1)
     return photo, observed, certainty
+
+
+def _is_grey(image: Tensor) -> bool:
+    """Whether a photo is black and white, so that the model's colours would not fit in."""
+    spread = (image.amax(-1) - image.amin(-1)) / image.amax(-1).clamp_min(0.02)
+    return float(spread.flatten()[:: max(1, spread.numel() // 100_000)].quantile(0.98)) < _GREY
 
 
 def _texels_per_pixel(view: FaceView, grid: TexelGrid, observed: Tensor) -> float:

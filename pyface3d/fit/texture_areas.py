@@ -30,6 +30,10 @@ class FaceAreas:
         beard: jaw, chin and upper lip.
         nose: tip and wings.
         rim: upper forehead, temples and ears, in [0, 1]: where hair falls into the face.
+        scalp: where hair grows on most people.
+        lower: everything below the middle of the nose: what a mask covers.
+        forehead: above the brows, in [0, 1].
+        hollows: around the eyes, outside the lids: shade and make-up.
     """
 
     face: Tensor
@@ -45,6 +49,10 @@ class FaceAreas:
     beard: Tensor
     nose: Tensor
     rim: Tensor
+    scalp: Tensor
+    lower: Tensor
+    forehead: Tensor
+    hollows: Tensor
 
 
 _CACHE: "WeakKeyDictionary[FaceModel, FaceAreas]" = WeakKeyDictionary()
@@ -69,7 +77,6 @@ def _build(model: "FaceModel") -> FaceAreas:
     middle = (left_eye + right_eye) / 2
     unit = float((left_eye - right_eye).norm())  # between the eyes' middles; about 63 mm
     x, y, z = ((verts - middle) / unit).unbind(1)
-    chin = float((marks[8, 1] - middle[1]) / unit)
 
     def inside(index: list[int], grow: float, depth: float = 0.6) -> Tensor:
         polygon = marks[index]
@@ -85,7 +92,8 @@ def _build(model: "FaceModel") -> FaceAreas:
     ears = (x.abs() > 0.95) & (y < 0.35) & (y > -1.25)
     front = _ramp(back, -1.55, -1.15) * _ramp(-x.abs(), -1.32, -1.12)
     front = torch.maximum(front, ears * _ramp(z, -2.05, -1.8))
-    face = front * _ramp(-y, -1.45, -1.05) * _ramp(y, chin - 0.30, chin + 0.02)
+    above_jaw = y - torch.from_numpy(_height_of_jaw(((marks - middle) / unit).numpy(), x.numpy()))
+    face = front * _ramp(-y, -1.45, -1.05) * _ramp(above_jaw, -0.15, 0.05)
     core = face * (z > -0.95) * _ramp(-y, -0.9, -0.7) * (~(lips | brows | lids | nostrils)).float() * skin
     core = core * torch.where(y < 0.5 * float((marks[33, 1] - middle[1]) / unit), 0.4, 1.0)
     return FaceAreas(
@@ -101,8 +109,19 @@ def _build(model: "FaceModel") -> FaceAreas:
         lids=lids,
         beard=skin & (y < float((marks[33, 1] - middle[1]) / unit) + 0.02) & (z > -1.3) & ~lips,
         nose=nose,
-        rim=torch.maximum(_ramp(y, 0.7, 1.25), _ramp(x.abs(), 0.85, 1.1) * (y > -0.9)) * skin,
+        rim=torch.maximum(_ramp(y, 0.7, 1.15), _ramp(x.abs() + 0.5 * y.clamp(0, 0.5), 0.85, 1.1) * (y > -0.9)) * skin,
+        lower=skin & (y < 0.55 * float((marks[33, 1] - middle[1]) / unit)) & ~ears,
+        forehead=skin * _ramp(y, 0.25, 0.45),
+        hollows=(inside(list(range(36, 42)), 0.22) | inside(list(range(42, 48)), 0.22)) & ~lids & ~brows,
+        scalp=skin & ~ears & ((y > 1.35) | ((z < -1.25) & (y > -0.3))),
     )
+
+
+def _height_of_jaw(marks: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """y of the jaw line (landmarks 0 to 16) at the places ``x``; both sides averaged, beyond the ears as at them."""
+    half = (marks[8:17] + marks[8::-1] * [-1, 1, 1]) / 2
+    width = np.maximum.accumulate(half[:, 0])
+    return np.interp(np.abs(x), width, half[:, 1]).astype(np.float32)
 
 
 def _part(model: "FaceModel", names: tuple[str, ...]) -> Tensor:

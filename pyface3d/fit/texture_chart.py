@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
@@ -29,7 +30,7 @@ class TexelGrid:
         vertex: mesh vertex of every chart vertex, (C,) int64.
         mirror_uvs: for every texel, where the other side of the head lies in the chart, (size, size, 2).
         nearest: index of the nearest texel on an island, row-major, (size, size) int64; islands keep their own.
-        num_verts: vertices of the mesh.
+        shares: barycentric share of every vertex in every texel on an island, sparse (V, texels).
     """
 
     size: int
@@ -38,7 +39,12 @@ class TexelGrid:
     vertex: Tensor
     mirror_uvs: Tensor
     nearest: Tensor
-    num_verts: int
+    shares: sparse.csr_matrix
+
+    @property
+    def num_verts(self) -> int:
+        """Vertices of the mesh."""
+        return int(self.shares.shape[0])
 
     @property
     def covered(self) -> Tensor:
@@ -60,14 +66,11 @@ class TexelGrid:
             The means (V, C), zero where nothing weighs, and the mean weight of the vertex's texels (V,).
         """
         covered = self.covered
-        faces = self.topology.faces.long()[self.fragments.face_index[0][covered].long()]
-        corners = self.vertex[faces].flatten()
-        share = self.fragments.barycentrics[0][covered]
-        used = share * weight[covered][:, None]
-        total = _accumulate(corners, share.flatten()[:, None], self.num_verts)[:, 0]
-        weights = _accumulate(corners, used.flatten()[:, None], self.num_verts)[:, 0]
-        sums = _accumulate(corners, (values[covered][:, None] * used[..., None]).flatten(0, 1), self.num_verts)
-        return sums / weights.clamp_min(1e-9)[:, None], weights / total.clamp_min(1e-9)
+        weights = weight[covered][:, None].numpy()
+        sums = self.shares @ np.concatenate([values[covered].numpy() * weights, weights, np.ones_like(weights)], 1)
+        total, everything = sums[:, -2:-1], sums[:, -1]
+        means = torch.from_numpy(sums[:, :-2] / np.maximum(total, 1e-9))
+        return means, torch.from_numpy(total[:, 0] / np.maximum(everything, 1e-9))
 
     def spread(self, texture: Tensor) -> Tensor:
         """The texture (size, size, C) with the gaps between islands filled from the nearest texel on one.
@@ -75,10 +78,6 @@ class TexelGrid:
         Without this, filtering at the rim of an island would mix in the gap's colour.
         """
         return texture.flatten(0, 1)[self.nearest.flatten()].view_as(texture)
-
-
-def _accumulate(index: Tensor, values: Tensor, count: int) -> Tensor:
-    return values.new_zeros(count, values.shape[1]).index_add_(0, index, values)
 
 
 _CACHE: "WeakKeyDictionary[FaceModel, dict[int, TexelGrid]]" = WeakKeyDictionary()
@@ -120,8 +119,17 @@ def _build(model: "FaceModel", size: int) -> TexelGrid:
         vertex=torch.from_numpy(vertex),
         mirror_uvs=mirror_uvs,
         nearest=torch.from_numpy(_nearest_covered(covered.numpy())),
-        num_verts=topology.num_verts,
+        shares=_vertex_shares(fragments, chart, vertex, topology.num_verts),
     )
+
+
+def _vertex_shares(fragments: Fragments, chart: Topology, vertex: np.ndarray, num_verts: int) -> sparse.csr_matrix:
+    covered = fragments.face_index[0] >= 0
+    corners = chart.faces.long()[fragments.face_index[0][covered].long()].numpy()
+    shares = fragments.barycentrics[0][covered].numpy()
+    starts = np.arange(len(corners) + 1) * 3
+    texels = sparse.csr_matrix((shares.ravel(), vertex[corners].ravel(), starts), shape=(len(corners), num_verts))
+    return texels.T.tocsr()
 
 
 def _mirrored_uvs(uvs: np.ndarray, vertex: np.ndarray, mirror: np.ndarray) -> np.ndarray:

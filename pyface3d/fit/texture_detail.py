@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_GRAIN_LIMIT = 0.06  # log units: a photo noisier than this is not worth imitating
+_GRAIN_LIMIT = 0.025  # log units: a photo noisier than this is not worth imitating
 _BANDS = (0.7, 1.8)  # standard deviations of the grain's two bands, in photo pixels
 _SEED = 20
 

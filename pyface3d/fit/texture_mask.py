@@ -28,18 +28,24 @@ _SPECK = 0.0015  # of the face's area (size²): smaller specks of either kind ar
 _ISLAND = 0.006  # of the face's area: a piece of face smaller than this is a lookalike
 # How much wider than skin the colours of other parts of a face spread: red-green, blue-green, brightness.
 _SLACK = {
-    "lips": (2.2, 1.8, 1.8),
+    "lips": (3.0, 3.0, 2.5),
+    "hollows": (1.4, 1.4, 1.6),
     "brows": (1.6, 1.6, 3.5),
-    "lids": (1.5, 1.5, 2.5),
+    "lids": (2.0, 2.0, 3.5),
     "nostrils": (2.0, 2.0, 4.0),
     "eyes": (3.0, 3.0, 4.0),
     "mouth": (4.0, 3.0, 5.0),
 }
+_CORE_LOG_ODDS = 1.0  # more, in the middle of the face
 _SHADOW = 0.8  # added to the spread of brightness below the skin's: cast shadows
-_BEARD_SLACK = (1.6, 1.6, 3.0)
+_BEARD_SLACK = (2.5, 2.5, 3.5)
+_BEARD_LIPS = (2.0, 1.8, 1.6)
 _BEARD_NEEDS = 0.6  # of nose and of lips seen, before dark pixels of the jaw may be a beard
+_MASKED_BELOW, _MASKED_LOG_ODDS = 0.5, 6.0  # seen of nose and of lips; below it, against the whole lower face
 _RIM_LOG_ODDS = 1.5  # against skin at the hairline and the temples
 _ROUGH_SCALE = 0.008  # of the face's size
+_LENS, _FRAME = 0.10, 0.03  # of the face's size: reach of a lens from the eye, and of its frame from the lens
+_LEAST_EYE = 12  # pixels of an eye to judge it by
 _LEAST = 30  # pixels to learn skin from
 
 
@@ -69,7 +75,7 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     log_image = np.log(view.image.numpy() + LOG_FLOOR)
     log_ratio = log_image - np.log(albedo.numpy() + LOG_FLOOR)
     normals = torch.nn.functional.normalize(view.draw(view.normals), dim=-1).numpy()
-    names = ("core", "nose", "rim", "beard", *_SLACK)
+    names = ("core", "nose", "rim", "scalp", "beard", "lower", "forehead", *_SLACK)
     drawn = view.draw(torch.stack([getattr(areas, name).float() for name in names], 1)).numpy()
     area = {name: drawn[..., index] for index, name in enumerate(names)}
     seed = area["core"] * (view.cosine.numpy() > 0.35) * covered
@@ -83,33 +89,50 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     skin = learn_skin(log_ratio.reshape(-1, 3)[chosen], normals.reshape(-1, 3)[chosen], seed.ravel()[chosen])
 
     distance = skin.distance(log_ratio, normals)
-    other = learn_colors(log_image[_far_from(covered, 0.02 * view.size_px)])(log_image) - _FACE_LOG_ODDS
     inside = {name: area[name] > 0.5 for name in _SLACK}
-    special = np.logical_or.reduce(list(inside.values()))
+    special = np.logical_or.reduce([where for name, where in inside.items() if name != "hollows"])
+    plain = covered & ~special
     slack = np.ones_like(distance)
-    slack[..., 2] += _SHADOW * area["core"] * (distance[..., 2] < 0)
+    slack[..., 2] += _SHADOW * area["core"] * (1 - area["rim"]) * (1 - area["forehead"]) * (distance[..., 2] < 0)
     for name, wider in _SLACK.items():
         slack[inside[name]] = wider
-    odds = skin.log_likelihood(distance, slack) - other
+    likelihood = skin.log_likelihood(distance, slack)
+    prior = _FACE_LOG_ODDS + area["core"] * _CORE_LOG_ODDS
+    prior -= area["rim"] * (_RIM_LOG_ODDS + _roughness_odds(log_image.mean(-1), seed, view.size_px))
+    behind = log_image[~_within(covered, 0.02 * view.size_px)]
+    scalp = log_image[covered & (area["scalp"] > 0.5)]
+    # Hair has the colour of brows, and what is behind may have that of lips: only plain skin is compared with them.
+    unknown = learn_colors()(log_image)
+    other = np.where(special, unknown, learn_colors((behind, 0.25), (scalp, 0.35))(log_image))
+    odds = likelihood + prior - other
+    # What was found to hide the face hides it elsewhere too, where its colour alone might pass.
+    hiding = log_image[plain & (odds < -1)]
+    if len(hiding) > _ISLAND * view.size_px**2:
+        other = np.where(special, unknown, learn_colors((behind, 0.2), (scalp, 0.3), (hiding, 0.25))(log_image))
+        odds = likelihood + prior - other
     # A beard is dark and only nearly skin-coloured; so are masks, scarves and microphones, which hide nose or mouth.
-    bearded = covered & ~special & (area["beard"] > 0.5) & (distance[..., 2] < 0)
-    if _share(odds > 0, area["nose"] > 0.5) > _BEARD_NEEDS and _share(odds > 0, inside["lips"]) > _BEARD_NEEDS:
-        slack[bearded] = _BEARD_SLACK
-        odds[bearded] = skin.log_likelihood(distance[bearded], slack[bearded]) - other[bearded]
-    odds -= area["rim"] * (_RIM_LOG_ODDS + _roughness_odds(log_image.mean(-1), seed, view.size_px))
+    nose = _share(odds > 0, area["nose"] > 0.5)
+    lip_odds = skin.log_likelihood(distance, np.asarray(_BEARD_LIPS, np.float32)) + prior - other
+    lips = _share(lip_odds > 0, inside["lips"])
+    bearded = plain & (area["beard"] > 0.5) & (distance[..., 2] < 0)
+    if min(nose, lips) > _BEARD_NEEDS:
+        beard = skin.log_likelihood(distance, np.asarray(_BEARD_SLACK, np.float32)) + prior - other
+        odds = np.where(bearded, np.maximum(odds, beard), odds)
+    elif max(nose, lips) < _MASKED_BELOW:
+        odds -= area["lower"] * _MASKED_LOG_ODDS
     if inliers is not None:
         odds = np.where(inliers.numpy(), odds, np.minimum(odds, 0) + _MISFIT_LOG_ODDS)
     odds = np.clip(odds, -_CLAMP, _CLAMP)
     # Skin must be seen around an eye, a brow or a mouth before their own odd colours are believed.
-    plain = covered & ~special
     around = _mean_over(_sigmoid(odds), plain, _RING * view.size_px)
-    support = np.clip((around - 0.5) * 4 * _CLAMP, -_CLAMP, _CLAMP)
+    support = np.clip((around - 0.4) * 4 * _CLAMP, -_CLAMP, _CLAMP)
     odds = np.where(plain, odds, np.minimum(odds, support))
     odds = np.where(covered, odds, -_CLAMP).astype(np.float32)
     radius = max(1, round(_SMOOTH * view.size_px))
     odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
     probability = np.where(covered, _sigmoid(odds), 0).astype(np.float32)
     mask = without_specks(probability > 0.5, view.size_px**2, covered)
+    mask &= ~_around_glasses(mask, area["lids"] + area["eyes"] > 0.5, view.size_px)
     return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
 
 
@@ -128,6 +151,22 @@ def _roughness_odds(brightness: Floats, seed: Floats, size_px: float) -> Floats:
     return np.minimum(0.5 * above**2, _CLAMP).astype(np.float32)
 
 
+def _around_glasses(mask: Mask, eyes: Mask, size_px: float) -> Mask:
+    """Pixels near an eye that is hidden: the frames of dark glasses, which may be as skin-coloured as gold is."""
+    import cv2
+
+    near = np.zeros_like(mask)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(eyes.astype(np.uint8))
+    each = [labels == label for label in range(1, len(stats)) if stats[label, cv2.CC_STAT_AREA] >= _LEAST_EYE]
+    shares = [_share(mask, eye) for eye in each]
+    for eye, share in zip(each, shares):
+        # Glasses that hide one eye hide the other, though light may fall through there.
+        if share < (0.85 if min(shares) < 0.3 else 0.5):
+            lens = _within(eye, 0.4 * _LENS * size_px) | (~mask & _within(eye, _LENS * size_px))
+            near |= _within(lens, _FRAME * size_px)
+    return near
+
+
 def without_specks(mask: Mask, face_area: float, covered: Mask) -> Mask:
     """Turn holes and islands too small to be an occluder or a face; ``face_area`` in px²."""
     import cv2
@@ -142,11 +181,11 @@ def without_specks(mask: Mask, face_area: float, covered: Mask) -> Mask:
     return result & covered
 
 
-def _far_from(covered: Mask, margin: float) -> Mask:
+def _within(mask: Mask, margin: float) -> Mask:
     import cv2
 
-    kernel = np.ones((2 * max(1, round(margin)) + 1,) * 2, np.uint8)
-    return cv2.dilate(covered.astype(np.uint8), kernel) == 0
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(margin)) + 1,) * 2)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
 
 
 def _mean_over(values: Floats, where: Mask, radius: float) -> Floats:
