@@ -42,7 +42,7 @@ DEFAULT_FOCAL = 1.2
 """Focal length over the longer side of the image where nothing is known: a 45° field of view."""
 MIN_DISTANCE_MM = 600.0
 """A face is hardly ever photographed from nearer; a larger focal length is assumed where a crop would say so."""
-SIGMA_FLOOR = 0.02
+SIGMA_FLOOR = 0.01
 """Least σ of a landmark over the distance of the outer eye corners: annotators and mesh differ by that much."""
 
 _ROBUST_STAGES = ((False, 10.0, 10), (True, 6.0, 8), (True, 3.5, 40))  # (shape moves, scale in σ, steps)
@@ -60,7 +60,7 @@ def fit_landmarks(
     *,
     focal: float | Tensor | None = None,
     share_identity: bool = False,
-    identity_weight: float = 1.5,
+    identity_weight: float = 1.0,
     expression_weight: float = 1.0,
     sigma_floor: float = SIGMA_FLOOR,
     use: Tensor | None = None,

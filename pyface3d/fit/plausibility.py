@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.fit.results import FaceFit
+from pyface3d.fit.sparse_model import joined_vertices
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
@@ -66,7 +67,7 @@ def check_plausibility(model: "FaceModel", fit: FaceFit) -> Plausibility:
     with torch.no_grad():
         verts = fit.verts(model).double().cpu()
         patch = _patch(model)
-        landmarks = _landmark_positions(model, verts)
+        landmarks = model.landmarks("ibug68").points(verts, model.topology)
         right, left = landmarks[:, [36, 39]].mean(1), landmarks[:, [42, 45]].mean(1)
         normals, areas = _normals(verts[:, patch.corners])
         against = (normals * patch.neutral_normals).sum(-1) < 0
@@ -142,36 +143,17 @@ def _normals(triangles: Tensor) -> tuple[Tensor, Tensor]:
     return cross / length.clamp_min(1e-12)[..., None], length / 2
 
 
-def _landmark_positions(model: "FaceModel", verts: Tensor) -> Tensor:
-    embedding = model.landmarks("ibug68")
-    corners = model.topology.faces[embedding.faces.long()].long()
-    return (verts[:, corners] * embedding.barycentrics.to(verts)[..., None]).sum(-2)
-
-
 def _patch(model: "FaceModel") -> _Patch:
     """Skin triangles round mouth and eyes that face forward in the mean face, so not the mouth's inside."""
     if model not in _PATCHES:
         like = torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)
         neutral = model.vertices(*like).double()
         faces = model.topology.faces.long()
-        marks = _landmark_positions(model, neutral)[0, [*_EYES, *_MOUTH]]
+        marks = model.landmarks("ibug68").points(neutral, model.topology)[0, [*_EYES, *_MOUTH]]
         near = torch.cdist(neutral[0], marks).amin(1) <= _REACH_MM
-        skin = _component(faces, model.landmarks("ibug68").faces.long()[30])
+        skin = joined_vertices(faces, model.landmarks("ibug68").faces[[30]])
         normals, areas = _normals(neutral[0, faces])
         wanted = near[faces].all(1) & skin[faces[:, 0]] & (normals[:, 2] > _FACING) & (areas > _LEAST_AREA_MM2)
         corners = faces[wanted]
         _PATCHES[model] = _Patch(corners, normals[wanted], crossing_pairs(neutral[0], corners))
     return _PATCHES[model]
-
-
-def _component(faces: Tensor, start: Tensor) -> Tensor:
-    """Vertices joined by edges to face ``start``, (V,) bool."""
-    reached = torch.zeros(int(faces.max()) + 1, dtype=torch.bool)
-    reached[faces[start]] = True
-    while True:
-        touched = reached[faces].any(1)
-        grown = reached.clone()
-        grown[faces[touched].flatten()] = True
-        if bool((grown == reached).all()):
-            return reached
-        reached = grown

@@ -18,7 +18,9 @@ from pyface3d.geometry.rotations import cross_matrix
 POSE = 6
 """Unknowns of the pose: rotation vector and translation."""
 
-_GAP_SIGMA_MM = 0.2  # what lips and lids may pass through each other
+_GAP_SIGMA_MM = 0.1  # what lips and lids may pass through each other
+_GAP_REST_MM = 0.2  # closed lips rest this far apart between vertices: less, and the curved surfaces cross
+_FAR_SIGMA, _FAR_WEIGHT = 2.0, 3.0  # identity beyond 2 σ costs so much more: models' tails are guesses, not people
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def landmark_cost(problem: LandmarkProblem, state: FaceState, index: Tensor, rob
     dim = problem.sparse.identity_dim
     identity, expression = state.coefficients[:, :dim], state.coefficients[:, dim:]
     pull = torch.einsum("be,ef,bf->b", expression, problem.prior.precision, expression)
-    prior = problem.identity_share * identity.square().sum(-1) + problem.expression_weight * pull
+    far = (identity.abs() - _FAR_SIGMA).clamp_min(0).square().sum(-1)
+    prior = problem.identity_share * (identity.square().sum(-1) + _FAR_WEIGHT * far)
+    prior = prior + problem.expression_weight * pull
     behind = (camera_points(problem, state)[..., 2] <= 0).any(-1)
     return (data + prior + _overlap(problem, state).square().sum(-1)).masked_fill(behind, torch.inf)
 
@@ -115,7 +119,7 @@ def _overlap(problem: LandmarkProblem, state: FaceState) -> Tensor:
     """How far lips and lids pass through each other, (B, G) in units of `_GAP_SIGMA_MM`, never positive."""
     sparse = problem.sparse
     gap = sparse.gap_mean + state.coefficients @ sparse.gap_basis.T
-    return (gap - sparse.gap_mean.clamp_max(0)).clamp_max(0) / _GAP_SIGMA_MM
+    return (gap - sparse.gap_mean.clamp_max(_GAP_REST_MM)).clamp_max(0) / _GAP_SIGMA_MM
 
 
 def point_jacobian(spots: Tensor, gain: Tensor) -> Tensor:
@@ -157,8 +161,10 @@ def quadratic_model(
 
     dim = problem.sparse.identity_dim
     identity = torch.arange(POSE, POSE + dim)
-    hessian[:, identity, identity] += problem.identity_share
-    gradient[:, identity] += problem.identity_share * state.coefficients[:, :dim]
+    values = state.coefficients[:, :dim]
+    far = (values.abs() - _FAR_SIGMA).clamp_min(0)
+    hessian[:, identity, identity] += problem.identity_share * (1 + _FAR_WEIGHT * (far > 0))
+    gradient[:, identity] += problem.identity_share * (values + _FAR_WEIGHT * far * values.sign())
     precision = problem.expression_weight * problem.prior.precision
     hessian[:, POSE + dim :, POSE + dim :] += precision
     gradient[:, POSE + dim :] += state.coefficients[:, dim:] @ precision

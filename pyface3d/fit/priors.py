@@ -25,16 +25,16 @@ _ACTION_SPREAD: tuple[tuple[str, float], ...] = (
     (r"noseSneer", 0.08),
     (r"jaw(Left|Right)?$", 0.08),
     (r"jawForward", 0.08),
-    (r"mouth(Left|Right)?$", 0.12),
+    (r"mouth(Left|Right)?$", 0.144),
     (r"eyeLook", 0.08),
-    (r"cheekSquint|cheekRaiser|PupilDilate", 0.10),
-    (r"mouthShrug|mouthRoll|mouthPress|mouthDimple", 0.15),
-    (r"mouthFunnel|mouthPucker|mouthClose", 0.20),
-    (r"mouthStretch|mouthFrown", 0.20),
-    (r"jawOpen|mouthSmile", 0.50),
-    (r"eyeBlink", 0.40),
+    (r"cheekSquint|cheekRaiser|PupilDilate", 0.12),
+    (r"mouthShrug|mouthRoll|mouthPress|mouthDimple", 0.18),
+    (r"mouthFunnel|mouthPucker|mouthClose", 0.24),
+    (r"mouthStretch|mouthFrown", 0.24),
+    (r"jawOpen|mouthSmile", 0.6),
+    (r"eyeBlink", 0.48),
 )
-_OTHER_SPREAD = 0.30
+_OTHER_SPREAD = 0.36
 # How far the two sides of one action usually differ.
 _SIDE_SPREAD = 0.08
 # Landmarks tell open from shut eyes per side, and people do wink.

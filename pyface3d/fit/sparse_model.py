@@ -8,8 +8,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from pyface3d.ops import vertex_normals
+
 if TYPE_CHECKING:
-    from pyface3d.face_models import FaceModel
+    from pyface3d.face_models import FaceModel, LandmarkEmbedding
 
 NUM_POINTS = 68
 NUM_JAW = 17
@@ -17,6 +19,9 @@ NUM_JAW = 17
 
 GAP_PAIRS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 """Landmarks that face each other across the mouth and the eyes, upper first: they may touch but not pass."""
+
+_LIP_REACH_MM = 5.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
+_LIP_APART_MM = 1.5  # how far two lip vertices may lie apart in x and z to count as facing each other
 
 _CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
 
@@ -33,7 +38,8 @@ class SparseFace:
         identity_dim: I.
         candidates: model vertex of each contour candidate, (17, M).
         candidate_mask: False where a row of candidates is padding, (17, M).
-        gap_mean, gap_basis: opening across each of `GAP_PAIRS` along the model's y, (G,) and (G, N).
+        gap_mean, gap_basis: opening along the model's y across each of `GAP_PAIRS` and between vertices of the two
+            lips that face each other, (G,) and (G, N).
         outward: direction out of the face's outline at each jaw point, in the frontal view (right, up), (17, 2).
     """
 
@@ -67,24 +73,61 @@ def sparse_face(model: "FaceModel") -> SparseFace:
 def _build(model: "FaceModel") -> SparseFace:
     embedding = model.landmarks("ibug68")
     candidates, mask = contour_candidates(model)
+    count = NUM_POINTS + candidates.numel()
+    lips = _facing_lips(model, embedding)
 
     def at_landmarks(verts: Tensor) -> Tensor:
         double = verts.double()
-        return torch.cat([embedding.points(double, model.topology), double[:, candidates.flatten()]], 1)
+        rows = torch.cat([candidates.flatten(), lips.flatten()])
+        return torch.cat([embedding.points(double, model.topology), double[:, rows]], 1)
 
     with torch.no_grad():
-        mean, basis = evaluate_affine(model, at_landmarks)
-    upper, lower = torch.tensor(GAP_PAIRS).unbind(1)
+        everything, every_basis = evaluate_affine(model, at_landmarks)
+    mean, basis = everything[:count], every_basis[:, :count].contiguous()
+    pairs = torch.cat([torch.tensor(GAP_PAIRS), count + torch.arange(lips.numel()).view(2, -1).T])
+    upper, lower = pairs.unbind(1)
     return SparseFace(
         mean,
         basis,
         model.identity_dim,
         candidates,
         mask,
-        gap_mean=mean[upper, 1] - mean[lower, 1],
-        gap_basis=(basis[:, upper, 1] - basis[:, lower, 1]).T.contiguous(),
+        gap_mean=everything[upper, 1] - everything[lower, 1],
+        gap_basis=(every_basis[:, upper, 1] - every_basis[:, lower, 1]).T.contiguous(),
         outward=_outward(mean[:NUM_JAW, :2]),
     )
+
+
+def _facing_lips(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
+    """Vertices of the upper and of the lower lip that lie above each other in the mean face, (2, G)."""
+    verts = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)).cpu()
+    topology = model.topology.to("cpu")
+    inner = embedding.to("cpu").points(verts, topology)[0, 60:68]
+    verts, normals = verts[0], vertex_normals(verts[0], topology)
+    # Neither teeth nor tongue: what is joined to the mouth's corners by faces, and looks out rather than in.
+    near = (torch.cdist(verts, inner).amin(1) <= _LIP_REACH_MM) & (normals[:, 2] > -0.2)
+    near &= joined_vertices(topology.faces.long(), embedding.faces[[48, 54]].cpu())
+    middle = inner[:, 1].mean()
+    upper = (near & (normals[:, 1] < 0) & (verts[:, 1] > middle - _LIP_REACH_MM)).nonzero()[:, 0]
+    lower = (near & (normals[:, 1] > 0) & (verts[:, 1] < middle + _LIP_REACH_MM)).nonzero()[:, 0]
+    if len(upper) == 0 or len(lower) == 0:
+        return upper.new_zeros(2, 0)
+    flat = torch.tensor([0, 2])
+    apart, partner = torch.cdist(verts[upper][:, flat], verts[lower][:, flat]).min(1)
+    kept = apart <= _LIP_APART_MM
+    return torch.stack([upper[kept], lower[partner[kept]]])
+
+
+def joined_vertices(faces: Tensor, start: Tensor) -> Tensor:
+    """Vertices that are joined by edges to the faces ``start``, (V,) bool."""
+    reached = torch.zeros(int(faces.max()) + 1, dtype=torch.bool)
+    reached[faces[start].flatten()] = True
+    while True:
+        grown = reached.clone()
+        grown[faces[reached[faces].any(1)].flatten()] = True
+        if bool((grown == reached).all()):
+            return reached
+        reached = grown
 
 
 def evaluate_affine(model: "FaceModel", of_verts: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
