@@ -121,7 +121,7 @@ def html_page(content: Mapping[str, Any]) -> str:
         parts.append("</ul></section>")
     parts.append("<main>")
     parts += [_card(row) for row in content["images"]]
-    settings = " · ".join(f"{key} {_value(value)}" for key, value in content["options"].items() if key != "versions")
+    settings = " · ".join(f"{key} {_value(value)}" for key, value in content["options"].items())
     made = " · ".join(f"{name} {version}" for name, version in content["versions"].items())
     parts.append(f"</main><footer><p>{_text(settings)}</p><p>{_text(made)}</p></footer></body></html>\n")
     return "\n".join(parts)

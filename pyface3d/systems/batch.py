@@ -83,7 +83,7 @@ class BatchOptions:
     def affecting_files(self) -> dict[str, Any]:
         """What decides the bytes that are written."""
         names = ("stages", "poses", "formats", "ascii", "plain", "pictures")
-        return {**{name: getattr(self, name) for name in names}, **self.settings, "versions": versions()}
+        return {**{name: getattr(self, name) for name in names}, **self.settings}
 
 
 def run_batch(
@@ -224,52 +224,36 @@ class _Run:
             raise NoFaceError("no face was found; give its landmarks with --landmarks if there is one")
 
     def _write(self, job: _Job) -> None:
-        if job.row is not None and (job.image is None or not self.options.pictures):
-            return  # resumed, or nothing to show
-        options, stem = self.options, job.photo.stem
-        assert job.image is not None
+        image, results, job.image, job.results = job.image, job.results, None, []
+        if results:
+            assert image is not None
+            job.row = self._write_results(job, image, results)
+        elif job.row is not None and not job.row.ok and image is not None and self.options.pictures:
+            with staged_files(self.out) as files:
+                job.row = replace(job.row, pictures=[self._pictures(files, job.photo.stem, image, None)])
+
+    def _write_results(self, job: _Job, image: NDArray[np.uint8], results: list[Reconstruction]) -> Row:
+        options, stem, name = self.options, job.photo.stem, printable(job.photo.path)
+        records: list[tuple[str, dict[str, Any]]] = []
+        pictures: list[dict[str, str]] = []
         with staged_files(self.out) as files:
-            records: list[tuple[str, dict[str, Any]]] = []
-            pictures: list[dict[str, str]] = []
-            if options.pictures and not job.results:
-                pictures.append(self._pictures(files, stem, job.image, None))
-            for number, result in enumerate(job.results, 1):
-                name = stem if number == 1 else f"{stem}_face{number}"
-                encoded = result.encode(
-                    *(name, options.stages, options.poses, options.formats),
-                    ascii=options.ascii,
-                    plain=options.plain,
-                    image=job.image,
-                )
-                for file, data in encoded:
+            for number, result in enumerate(results, 1):
+                own = stem if number == 1 else f"{stem}_face{number}"
+                meshes = options.stages, options.poses, options.formats
+                for file, data in result.encode(own, *meshes, ascii=options.ascii, plain=options.plain, image=image):
                     files.write_bytes(file, data)
                 if options.pictures:
-                    pictures.append(self._pictures(files, name, job.image, result))
-                record = {"input": printable(job.photo.path), "face": number, "faces": len(job.results)}
-                records.append((f"{name}.json", {**record, **result.record()}))
-            if job.row is not None:
-                job.row = replace(job.row, pictures=pictures)
-                return
-            for file, record in reversed(records[1:]):
+                    pictures.append(self._pictures(files, own, image, result))
+                record = {"input": name, "face": number, "faces": len(results), **result.record()}
+                records.append((f"{own}.json", record))
+            for file, record in records[1:]:
                 files.write_bytes(file, encode_json(record))
+            # The first face's record comes last and lists all files: where it stands, the picture is complete.
             (file, record), listed = records[0], files.sizes()
-            job.row = Row(
-                input=printable(job.photo.path),
-                stem=stem,
-                status="ok",
-                faces=len(job.results),
-                files=[*listed, file],
-                pictures=pictures,
-                quality=[record["quality"] for _, record in records],
-            )
-            run = {
-                "fingerprint": job.fingerprint,
-                "files": listed,
-                "pictures": pictures,
-                "quality": job.row.quality,
-            }
+            quality = [entry["quality"] for _, entry in records]
+            run = {"fingerprint": job.fingerprint, "files": listed, "pictures": pictures, "quality": quality}
             files.write_bytes(file, encode_json({**record, "run": run}))
-        job.image, job.results = None, []
+        return Row(name, stem, "ok", faces=len(results), files=[*listed, file], pictures=pictures, quality=quality)
 
     def _pictures(
         self, files: StagedFiles, name: str, image: NDArray[np.uint8], result: Reconstruction | None
@@ -304,7 +288,8 @@ class _Run:
 
     def _fingerprint(self, data: bytes, landmarks_file: Path | None) -> str:
         """Of everything that decides the output files."""
-        digest = hashlib.sha256(json.dumps(self.options.affecting_files(), sort_keys=True, default=str).encode())
+        settings = [self.options.affecting_files(), versions()]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(hashlib.sha256(data).digest())
         if landmarks_file is not None:
             digest.update(hashlib.sha256(read_bytes(landmarks_file, _MAX_PICTURE_BYTES)).digest())
