@@ -10,7 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from pyface3d.ops import shade_spherical_harmonics
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -27,7 +30,8 @@ _SIGMA_LOW = np.array([0.09, 0.12, 0.28], np.float32)
 _SIGMA_HIGH = np.array([0.22, 0.28, 0.50], np.float32)
 _BOX = 3.0 * 3.0 * 6.0  # volume over which the colour of an unknown occluder is uniform
 _TAIL = 5.0  # degrees of freedom of the skin's t distribution: pimples, gloss, cast shadow
-_SHADE_RIDGE = np.array([1e-6, *[0.05] * 3, *[0.15] * 5])  # of the number of pixels: pulls to an even light
+_SHADE_RIDGE = np.array([1e-6, *[0.15] * 3, *[1.0] * 5])  # of all pixels' say, by degree: pulls to an even light
+_LOBE = np.array([1.0, *[2 / 3] * 3, *[1 / 4] * 5])  # what a matt surface keeps of each band of light
 _SHADE_LIMIT = 0.6  # log units from the even light, for what was not seen
 _ROUNDS = 6
 
@@ -37,42 +41,39 @@ class SkinStatistics:
     """Colour of one person's skin in one light, as log ratio to the mean albedo.
 
     Attributes:
-        center: mean along the three axes (red-green, blue-green, brightness), after shading, (3,).
-        sigma: spread along each, (3,).
-        shading: coefficients of the light by direction (9 terms of `shading_basis`), per linear RGB channel, of the
-            log ratio, (9, 3).
-        limits: 2nd and 98th percentile of the shading over the skin it was learnt from, per channel, (2, 3).
+        sigma: spread along red-green, blue-green and brightness, once the light is taken out, (3,).
+        shading: log ratio by direction, in bands of `shading_basis` for each linear RGB channel, (9, 3).
+        even: the same without direction, (3,).
+        limits: least and greatest log ratio that the skin it was learnt from showed, per channel, (2, 3).
     """
 
-    center: Floats
     sigma: Floats
     shading: Floats
+    even: Floats
     limits: Floats
 
     def shade(self, normals: Floats) -> Floats:
         """Log of the light towards unit ``normals`` (..., 3), (..., 3), held within what the skin showed."""
-        return np.clip(shading_basis(normals) @ self.shading, self.limits[0], self.limits[1])
-
-    def even_shade(self) -> Floats:
-        """Log of the light without its direction, (3,)."""
-        return self.shading[0]
+        shade = np.clip(shading_basis(normals) @ self.shading, self.limits[0], self.limits[1])
+        return np.asarray(shade, np.float32)
 
     def distance(self, log_ratio: Floats, normals: Floats) -> Floats:
         """How far pixels are from this skin, in σ along the three axes, signed, (..., 3)."""
-        return ((log_ratio - self.shade(normals)) @ _AXES.T - self.center) / self.sigma
+        return np.asarray((log_ratio - self.shade(normals)) @ _AXES.T / self.sigma, np.float32)
 
     def log_likelihood(self, distance: Floats, slack: Floats | float = 1.0) -> Floats:
         """Log density of skin at ``distance`` (..., 3) σ; ``slack`` (..., 3) widens the spread where needed."""
-        sigma = np.broadcast_to(np.asarray(slack, np.float32) * self.sigma, distance.shape)
-        squared = ((distance / np.broadcast_to(np.asarray(slack, np.float32), distance.shape)) ** 2).sum(-1)
-        return _student(squared) - np.log(sigma).sum(-1)
+        wider = np.broadcast_to(np.asarray(slack, np.float32), distance.shape)
+        density = _student(((distance / wider) ** 2).sum(-1)) - np.log(wider * self.sigma).sum(-1)
+        return np.asarray(density, np.float32)
 
 
 def shading_basis(normals: Floats) -> Floats:
-    """Real spherical harmonics up to degree 2 without their constants, of unit ``normals`` (..., 3); (..., 9)."""
-    x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
-    terms = [np.ones_like(x), x, y, z, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
-    return np.stack(terms, -1).astype(np.float32)
+    """What each of nine bands of light adds at unit ``normals`` (..., 3): (..., 9)."""
+    unit = torch.eye(9, dtype=torch.float32)
+    towards = torch.from_numpy(np.ascontiguousarray(normals, np.float32))
+    shades = [shade_spherical_harmonics(towards, unit[:, k : k + 3].contiguous()) for k in (0, 3, 6)]
+    return np.asarray(torch.cat(shades, -1).numpy(), np.float32)
 
 
 def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatistics:
@@ -91,7 +92,7 @@ def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatis
     center = _weighted_quantile(log_ratio @ _AXES.T, weight * prior, 0.5)
     sigma = _SIGMA_HIGH.copy()
     coefficients = np.zeros((9, 3), np.float32)
-    coefficients[0] = np.linalg.solve(_AXES, center)
+    coefficients[0] = np.linalg.solve(_AXES, center) / basis[0, 0]
     for turn in range(_ROUNDS):
         residual = (log_ratio - basis @ coefficients) @ _AXES.T
         believed = weight / (1 + ((residual / sigma) ** 2).sum(1) / _TAIL) ** 2
@@ -103,12 +104,13 @@ def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatis
         sigma = np.clip(1.4826 * middle, _SIGMA_LOW, _SIGMA_HIGH)
     shade = basis @ coefficients
     near = believed > 0.25 * believed.max(initial=1e-9)
-    limits = np.quantile(shade[near], [0.02, 0.98], axis=0) if near.any() else np.stack([coefficients[0]] * 2)
+    even = coefficients[0] * basis[0, 0]
+    limits = np.quantile(shade[near], [0.02, 0.98], axis=0) if near.any() else np.stack([even, even])
     return SkinStatistics(
-        center=np.zeros(3, np.float32),
         sigma=sigma.astype(np.float32),
-        shading=coefficients.astype(np.float32),
-        limits=np.clip(limits, coefficients[0] - _SHADE_LIMIT, coefficients[0] + _SHADE_LIMIT).astype(np.float32),
+        shading=coefficients,
+        even=even,
+        limits=np.clip(limits, even - _SHADE_LIMIT, even + _SHADE_LIMIT).astype(np.float32),
     )
 
 
@@ -191,5 +193,6 @@ def _fit_shading(basis: Floats, log_ratio: Floats, weight: Floats) -> Floats:
     """Weighted ridge regression of the log ratio on the 9 terms; the constant term is free."""
     weighted = basis * weight[:, None]
     gram = (weighted.T @ basis).astype(np.float64)
-    ridge = max(float(weight.sum()), 1e-6) * np.diag(_SHADE_RIDGE)
+    # A band's mean square over the sphere is lobe² / 4π: with it the pull does not depend on the bands' scale.
+    ridge = max(float(weight.sum()), 1e-6) * np.diag(_SHADE_RIDGE * _LOBE**2 / (4 * math.pi))
     return np.linalg.solve(gram + ridge, (weighted.T @ log_ratio).astype(np.float64)).astype(np.float32)

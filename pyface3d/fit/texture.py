@@ -134,9 +134,7 @@ def _composed(
     photo, observed, certainty = _photo_in_chart(view, areas, grid, face)
     texels_per_pixel = _texels_per_pixel(view, grid, observed)
     shade = torch.from_numpy(face.skin.shade(view.normals.numpy()))
-    shade = torch.where(
-        (areas.mouth | areas.sockets)[:, None], torch.from_numpy(face.skin.even_shade()) + _MOUTH_SHADE, shade
-    )
+    shade = torch.where((areas.mouth | areas.sockets)[:, None], torch.from_numpy(face.skin.even) + _MOUTH_SHADE, shade)
     model_log = torch.log(blur_to_resolution(albedo, texels_per_pixel) + LOG_FLOOR) + grid.from_verts(shade)
     difference = (torch.log(photo + LOG_FLOOR) - model_log).clamp(-_MAX_DETAIL, _MAX_DETAIL)
 

@@ -104,7 +104,7 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     # Hair has the colour of brows, and what is behind may have that of lips: only plain skin is compared with them.
     unknown = learn_colors()(log_image)
     other = np.where(special, unknown, learn_colors((behind, 0.25), (scalp, 0.35))(log_image))
-    odds = likelihood + prior - other
+    odds: Floats = likelihood + prior - other
     # What was found to hide the face hides it elsewhere too, where its colour alone might pass.
     hiding = log_image[plain & (odds < -1)]
     if len(hiding) > _ISLAND * view.size_px**2:
@@ -122,15 +122,15 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
         odds -= area["lower"] * _MASKED_LOG_ODDS
     if inliers is not None:
         odds = np.where(inliers.numpy(), odds, np.minimum(odds, 0) + _MISFIT_LOG_ODDS)
-    odds = np.clip(odds, -_CLAMP, _CLAMP)
+    odds = np.asarray(np.clip(odds, -_CLAMP, _CLAMP), np.float32)
     # Skin must be seen around an eye, a brow or a mouth before their own odd colours are believed.
     around = _mean_over(_sigmoid(odds), plain, _RING * view.size_px)
     support = np.clip((around - 0.4) * 4 * _CLAMP, -_CLAMP, _CLAMP)
     odds = np.where(plain, odds, np.minimum(odds, support))
-    odds = np.where(covered, odds, -_CLAMP).astype(np.float32)
+    odds = np.where(covered, odds, np.float32(-_CLAMP))
     radius = max(1, round(_SMOOTH * view.size_px))
     odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
-    probability = np.where(covered, _sigmoid(odds), 0).astype(np.float32)
+    probability = _sigmoid(odds) * covered
     mask = without_specks(probability > 0.5, view.size_px**2, covered)
     mask &= ~_around_glasses(mask, area["lids"] + area["eyes"] > 0.5, view.size_px)
     return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
@@ -198,7 +198,7 @@ def _mean_over(values: Floats, where: Mask, radius: float) -> Floats:
 
 
 def _sigmoid(odds: Floats) -> Floats:
-    return 1 / (1 + np.exp(-odds))
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
 
 def _share(values: Mask, where: Mask) -> float:
