@@ -32,11 +32,8 @@ class StagedFiles:
         return path
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a whole file."""
-        with self.path(name).open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Write a whole file. It is not forced to the disk: after a power cut, files may be there and empty."""
+        self.path(name).write_bytes(data)
 
     def sizes(self) -> dict[str, int]:
         """Length in bytes of every file begun so far, by name."""

@@ -304,6 +304,7 @@ class _Run:
             sizes = run["files"]
             if run["fingerprint"] != fingerprint:
                 return None
+            # The sizes also tell files that a power cut left empty.
             if any((self.out / name).stat().st_size != size for name, size in sizes.items()):
                 return None
             return Row(

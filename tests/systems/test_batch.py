@@ -178,7 +178,7 @@ run_batch(photos, sys.argv[2], egg_system, replace(OPTIONS, resume=True))
 def test_killed_at_any_time_and_resumed_gives_the_same_files(tmp_path):
     source = tmp_path / "in"
     source.mkdir()
-    for k in range(8):
+    for k in range(6):
         picture(source / f"{k}.png", faces=1 + k % 2, seed=k)
     script = KILLED.format(path=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -195,7 +195,7 @@ def test_killed_at_any_time_and_resumed_gives_the_same_files(tmp_path):
     begin = time.monotonic()
     assert start(whole).wait(120) == 0
     seconds = time.monotonic() - begin
-    for share in (0.2, 0.4, 0.6):
+    for share in (0.25, 0.6):
         process = start(broken)
         time.sleep(seconds * share)
         process.kill()
