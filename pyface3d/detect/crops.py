@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +65,7 @@ class Crop:
         """Crop points (…, 2) px in the picture's pixels; undoes `to_crop`."""
         return np.asarray(points, np.float64) @ self.inverse[:, :2].T + self.inverse[:, 2]
 
-    def warp(self, image: NDArray[np.uint8], *, border: int | None = 0, antialias: bool = True) -> NDArray[np.uint8]:
+    def warp(self, image: NDArray[Any], *, border: int | None = 0, antialias: bool = True) -> NDArray[Any]:
         """The crop's pixels, bilinear.
 
         Args:
@@ -89,7 +90,7 @@ class Crop:
             borderValue=(border or 0,) * 4,
         )
 
-    def _shrunk(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    def _shrunk(self, image: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The part of the picture under the crop, area-averaged to at most twice the crop's scale, and its map."""
         corners = self.to_image(np.array([[0, 0], [self.width, 0], [0, self.height], [self.width, self.height]]))
         limit = np.array(image.shape[1::-1])

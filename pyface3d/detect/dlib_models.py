@@ -76,7 +76,7 @@ def detect_with_dlib(image: NDArray[np.uint8], detector: str, min_size: float, t
     scale = min(_SMALLEST[detector] / min_size, (_MAX_UPSAMPLED_PIXELS / (height * width)) ** 0.5)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scaled = np.ascontiguousarray(cv2.resize(image, size, interpolation=interpolation))
+    scaled = cv2.resize(image, size, interpolation=interpolation).astype(np.uint8, copy=False)
     scale_x, scale_y = size[0] / width, size[1] / height
     faces = []
     for rectangle, confidence in _run(detector, scaled, threshold):

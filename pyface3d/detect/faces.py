@@ -12,7 +12,7 @@ from pyface3d.detect.face import Face
 from pyface3d.errors import InputError
 
 # Least score of each detector unless told; MTCNN's is tuned in docs/detection.md, dlib's are dlib's own (confidence 0).
-THRESHOLDS = {"mtcnn": 0.85, "dlib": 0.5, "dlib-cnn": 0.5}
+THRESHOLDS = {"mtcnn": 0.7, "dlib": 0.5, "dlib-cnn": 0.5}
 # Smallest face sought unless told: this share of the picture's longer side, but never below 20 px.
 _SMALLEST_SHARE, _SMALLEST_PIXELS = 0.025, 20.0
 

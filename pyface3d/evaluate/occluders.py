@@ -70,7 +70,7 @@ class StandardOccluder:
         premultiplied = cutout.astype(np.float32)
         premultiplied[..., :3] *= premultiplied[..., 3:] / 255
         if scale < 1:  # average first, or thin parts vanish between the samples
-            premultiplied = cv2.GaussianBlur(premultiplied, (0, 0), 0.4 / scale)
+            premultiplied = cv2.GaussianBlur(premultiplied, (0, 0), 0.4 / scale).astype(np.float32, copy=False)
         size = image.shape[1], image.shape[0]
         layer = cv2.warpAffine(premultiplied, np.column_stack([linear, shift]), size, flags=cv2.INTER_LINEAR)
         alpha = layer[..., 3:] / 255

@@ -6,7 +6,7 @@ constants leave a step of less than 1e-7 there, which is kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -39,10 +39,10 @@ def srgb_to_linear(srgb: Array) -> Array:
         return np.where(value <= 0.04045, value / 12.92, curve).astype(value.dtype, copy=False)
     import torch
 
-    tensor = _floating_tensor(cast("Tensor", srgb))
+    tensor = _floating_tensor(srgb)
     # The clamp keeps the power's gradient finite on the branch that is not taken.
     power = ((tensor.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
-    return cast("Array", torch.where(tensor <= 0.04045, tensor / 12.92, power))
+    return torch.where(tensor <= 0.04045, tensor / 12.92, power)
 
 
 def linear_to_srgb(linear: Array) -> Array:
@@ -67,11 +67,11 @@ def linear_to_srgb(linear: Array) -> Array:
         return np.where(linear <= 0.0031308, linear * 12.92, curve).astype(linear.dtype, copy=False)
     import torch
 
-    tensor = cast("Tensor", linear)
+    tensor = linear
     if not tensor.is_floating_point():
         raise TypeError(f"linear must be floating, got {tensor.dtype}")
     power = 1.055 * tensor.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    return cast("Array", torch.where(tensor <= 0.0031308, tensor * 12.92, power))
+    return torch.where(tensor <= 0.0031308, tensor * 12.92, power)
 
 
 def _floating_array(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -71,7 +71,7 @@ def _jpeg(data: bytes) -> ImageHeader:
         if marker in _JPEG_FRAMES:
             height, width, components = struct.unpack_from(">HHB", data, position + 5)
             # A progressive decoder keeps every coefficient (2 bytes a sample) beside the picture.
-            size = (width, height, 7 + 2 * min(components, 4) if marker & 3 == 2 else 8)
+            size = (width, height, 5 + 2 * min(components, 4) if marker & 3 == 2 else 8)
         if marker == 0xDA:
             break
         position += 2 + length
@@ -86,7 +86,8 @@ def _jpeg(data: bytes) -> ImageHeader:
 def _png(data: bytes) -> ImageHeader:
     if data[12:16] != b"IHDR":
         raise ValueError("the PNG does not start with its IHDR chunk")
-    return ImageHeader("PNG", *struct.unpack_from(">II", data, 16), bytes_per_pixel=12)
+    width, height = struct.unpack_from(">II", data, 16)
+    return ImageHeader("PNG", width, height, bytes_per_pixel=9)
 
 
 def _webp(data: bytes) -> ImageHeader:
@@ -103,7 +104,7 @@ def _webp(data: bytes) -> ImageHeader:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
     else:
         raise ValueError("the WebP starts with no picture")
-    return ImageHeader("WEBP", width, height, bytes_per_pixel=20)
+    return ImageHeader("WEBP", width, height, bytes_per_pixel=17)
 
 
 def _bmp(data: bytes) -> ImageHeader:
@@ -113,7 +114,8 @@ def _bmp(data: bytes) -> ImageHeader:
 
 
 def _gif(data: bytes) -> ImageHeader:
-    return ImageHeader("GIF", *struct.unpack_from("<HH", data, 6), bytes_per_pixel=12)
+    width, height = struct.unpack_from("<HH", data, 6)
+    return ImageHeader("GIF", width, height, bytes_per_pixel=9)
 
 
 def _tiff(data: bytes) -> ImageHeader:
@@ -125,7 +127,7 @@ def _tiff(data: bytes) -> ImageHeader:
             width, height = image.size
     except Exception as error:  # Pillow lets its parsers' own errors through (KeyError, SyntaxError, …)
         raise ValueError("the TIFF directory cannot be read") from error
-    return ImageHeader("TIFF", width, height, bytes_per_pixel=12)
+    return ImageHeader("TIFF", width, height, bytes_per_pixel=9)
 
 
 _PARSERS = (

@@ -89,8 +89,8 @@ def decode_image(data: bytes, name: str = "the image") -> NDArray[np.uint8]:
                 if image.size != (header.width, header.height):
                     raise InputError(f"{name} states two different sizes; export the picture again")
                 image.load()
-                rgb = _to_rgb(image, name)
-                return _upright(rgb, _orientation(image))
+                rgb, orientation = _to_rgb(image, name), _orientation(image)
+        return _upright(rgb, orientation)  # copies, so only now that the decoder's own pixels are gone
     except InputError:
         raise
     except MemoryError as error:

@@ -63,8 +63,8 @@ class Asset:
         found = hashlib.sha256(_read(self.path)).hexdigest()
         if found != self.card.sha256:
             raise AssetError(
-                f"{self.path} has SHA-256 {found[:12]}…, its card says {self.card.sha256[:12]}…: the file is damaged or "
-                f"was changed; reinstall pyface3d or run {self.card.made_by} again"
+                f"{self.path} has SHA-256 {found[:12]}…, its card says {self.card.sha256[:12]}…: the file is damaged "
+                f"or was changed; reinstall pyface3d or run {self.card.made_by} again"
             )
 
 
