@@ -105,7 +105,7 @@ def build_texture(
     )
     size = size or (512 if view is not None and view.size_px < 170 else 1024)
     grid = texel_grid(model, size)
-    albedo = _albedo(model, fit, size)
+    albedo = grid.spread(_albedo(model, fit, size))
     if view is None:
         return _finished(_unseen(grid, albedo), torch.zeros(height, width, dtype=torch.bool), image_linear)
     if _is_grey(view.image):
@@ -148,7 +148,7 @@ def _composed(
     trusted = (observed > 0.9) & (grid.from_verts(areas.core[:, None])[..., 0] > 0.5)
     noise = grain(detail.mean(-1), trusted, texels_per_pixel) * (1 - observed - mirrored)
     log_color = model_log + slow + observed[..., None] * detail + (1 - observed[..., None]) * other[..., :3]
-    color = torch.exp(log_color + noise[..., None]) - LOG_FLOOR
+    color = grid.spread(torch.exp(log_color + noise[..., None]) - LOG_FLOOR)
     means, _ = grid.to_verts(torch.stack([observed, mirrored, certainty], -1), torch.ones_like(observed))
     own, borrowed = means[:, 0], means[:, 1]
     confidence = torch.maximum(means[:, 2], _MIRROR_CONFIDENCE * means[model.mirror.cpu().long(), 2] * borrowed)

@@ -103,7 +103,7 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     scalp = log_image[covered & (area["scalp"] > 0.5)]
     # Hair has the colour of brows, and what is behind may have that of lips: only plain skin is compared with them.
     unknown = learn_colors()(log_image)
-    other = np.where(special, unknown, learn_colors((behind, 0.25), (scalp, 0.35))(log_image))
+    other: Floats = np.where(special, unknown, learn_colors((behind, 0.25), (scalp, 0.35))(log_image))
     odds: Floats = likelihood + prior - other
     # What was found to hide the face hides it elsewhere too, where its colour alone might pass.
     hiding = log_image[plain & (odds < -1)]

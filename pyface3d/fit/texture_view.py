@@ -117,7 +117,7 @@ def face_view(
     crop, scale = _averaged_down(crop, _MAX_SIDE)
     ratio = scale.new_tensor([crop.shape[1] / (right - left), crop.shape[0] / (bottom - top)])
     verts_image = torch.cat([(verts_image[:, :2] - low) * ratio, verts_image[:, 2:]], 1).contiguous()
-    topology = _without(model.topology, hidden_parts)
+    topology = triangles_without(model.topology, hidden_parts)
     fragments = rasterize(verts_image[None], topology, crop.shape[0], crop.shape[1])
     normals = vertex_normals(verts_camera[None].contiguous(), model.topology)[0]
     towards = -functional.normalize(verts_camera, dim=-1)
@@ -201,7 +201,7 @@ def _averaged_down(image: Tensor, max_side: int) -> tuple[Tensor, Tensor]:
     return small[0].permute(1, 2, 0).contiguous(), image.new_tensor(scale)
 
 
-def _without(topology: Topology, verts: Tensor) -> Topology:
+def triangles_without(topology: Topology, verts: Tensor) -> Topology:
     """The triangles that touch none of ``verts`` (V,) bool."""
     kept = ~verts[topology.faces.long()].any(1)
     if bool(kept.all()):
