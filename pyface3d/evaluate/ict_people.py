@@ -20,7 +20,9 @@ from torch import Tensor
 
 from pyface3d.errors import InputError
 from pyface3d.evaluate.ict_skin import Skin, paint
+from pyface3d.evaluate.occluders import StandardOccluder
 from pyface3d.evaluate.scanned_faces import Placement, ScannedFace, photograph
+from pyface3d.fit.sparse_model import NUM_JAW, sparse_face, visible_contour
 from pyface3d.geometry import Camera, rotation_from_euler
 from pyface3d.ops import Fragments, Topology, interpolate, rasterize, shade_spherical_harmonics, vertex_normals
 
@@ -213,7 +215,7 @@ class IctPeople:
         Args:
             number: which person; each has an own stream of random numbers.
             max_yaw: yaw is uniform in ±this, degrees; pitch and roll in ±15°.
-            occlude: hide a part of the face behind a flat object of half the face's width at a random landmark.
+            occlude: hide part of the face behind the standard occluder (`occluders.StandardOccluder`).
         """
         rng = np.random.default_rng([self.seed, number])
         identity = torch.from_numpy(rng.normal(size=(1, self.model.identity_dim)).astype(np.float32))
@@ -234,7 +236,7 @@ class IctPeople:
         middle = marks.mean(0)
         camera = placement.camera(self.size)
         verts_camera = placement.apply(verts, middle, camera)
-        marks_image = camera.project(placement.apply(marks, middle, camera)[None])[0, :, :2].numpy()
+        marks_image = self._marks_image(identity, placement, middle, camera)
         # Camera frame (y down) to the light's frame (y up), turned about the vertical.
         to_light = rotation_from_euler(*torch.tensor([[turn], [0.0], [0.0]]))[0].T
         normals = vertex_normals(verts_camera.float(), self.topology) @ to_light.T
@@ -257,7 +259,7 @@ class IctPeople:
         background = _background(panorama, to_light, camera) * level
         image = photograph(verts_camera, self.topology, camera, shade, background)
         if occlude:
-            image = _with_object(image, marks_image, rng)
+            image, _ = StandardOccluder(self.seed).apply(image, marks_image, f"ict {number:03d}")
         return ScannedFace(
             f"ict {number:03d}",
             image,
@@ -267,6 +269,16 @@ class IctPeople:
             placement.yaw_deg,
             camera,
         )
+
+    def _marks_image(
+        self, identity: Tensor, placement: Placement, middle: Tensor, camera: Camera
+    ) -> NDArray[np.float64]:
+        """The 68 points of an identity (1, 100) in the picture, (68, 2): the jaw's where the face ends as seen."""
+        sparse = sparse_face(self.model)
+        coefficients = torch.cat([identity, identity.new_zeros(1, self.model.expression_dim)], 1).double()
+        points = camera.project(placement.apply(sparse.points(coefficients)[0], middle, camera)[None])[..., :2]
+        jaw = visible_contour(sparse, points, placement.rotation()[None])[0]
+        return torch.cat([points[0, jaw], points[0, NUM_JAW:68]]).numpy()
 
     @cached_property
     def _paint_marks(self) -> Tensor:
@@ -300,17 +312,3 @@ def _background(panorama: Tensor, to_light: Tensor, camera: Camera) -> Tensor:
         padding_mode="border",
     )
     return sampled[0].permute(1, 2, 0)
-
-
-def _with_object(image: NDArray[np.uint8], marks: NDArray, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """An ellipse of one colour with stripes, as wide as half the face, over a random landmark."""
-    width = np.ptp(marks[:17, 0]) if np.ptp(marks[:17, 0]) > 0.6 * np.ptp(marks[:, 1]) else 0.6 * np.ptp(marks[:, 1])
-    center = marks[rng.integers(68)]
-    angle, slim = rng.uniform(0, pi), rng.uniform(0.55, 1.0)
-    color = rng.integers(20, 235, 3)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
-    along = (columns - center[0]) * np.cos(angle) + (rows - center[1]) * np.sin(angle)
-    across = -(columns - center[0]) * np.sin(angle) + (rows - center[1]) * np.cos(angle)
-    inside = (along / (width / 2 / 2)) ** 2 + (across / (slim * width / 2 / 2)) ** 2 <= 1
-    stripes = 1 + 0.25 * np.sin(along / width * rng.uniform(10, 60))[..., None]
-    return np.where(inside[..., None], (color * stripes).clip(0, 255), image).astype(np.uint8)

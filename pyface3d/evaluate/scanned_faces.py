@@ -35,7 +35,7 @@ class ScannedFace:
     Attributes:
         name: of the person and view.
         image: (H, W, 3) uint8, sRGB.
-        landmarks: true positions of the 68 points in the picture, px, (68, 2); the jaw's are the scan's fixed ones.
+        landmarks: true positions of the 68 points in the picture, px, (68, 2).
         scan_points: points all over the seen skin, neutral expression, mm, (N, 3).
         scan_landmarks: the 68 points on the scan, mm, (68, 3).
         yaw_deg: how far the head is turned.
