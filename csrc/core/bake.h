@@ -6,7 +6,7 @@
 namespace pyface3d {
 
 template <class T> struct Sighting {
-  Vec2<T> uv;  // in the photo, (0, 0) to (1, 1); NaN where the point is not seen
+  Vec2<T> uv;  // in the photo, (0, 0) to (1, 1); infinite where the point is not seen
   T weight;    // share of the bilinear lookup there that shows the face, 0 to 1
 };
 
@@ -30,7 +30,7 @@ PF3D_HD bool shows(const RasterVertex<T> (&v)[3], const T* depth, int64_t width,
 template <class T>
 PF3D_HD Sighting<T> sight(const T* verts, const int32_t* face, Vec3<T> barycentrics, Occlusion<T> occlusion,
                           int64_t height, int64_t width, bool perspective) {
-  const Sighting<T> unseen{{T(NAN), T(NAN)}, T(0)};
+  const Sighting<T> unseen{{T(INFINITY), T(INFINITY)}, T(0)};
   const T b[3] = {barycentrics.x, barycentrics.y, barycentrics.z};
   RasterVertex<T> v[3];
   T x = T(0), y = T(0), scale = T(0), seen = T(0);
@@ -78,7 +78,7 @@ template <class T> struct Bake {
   // Texel `texel` of image `b`.
   PF3D_HD Sighting<T> at(int64_t b, int64_t texel) const {
     const int64_t f = chart_faces[texel];
-    if (f < 0) return {{T(NAN), T(NAN)}, T(0)};
+    if (f < 0) return {{T(INFINITY), T(INFINITY)}, T(0)};
     const Occlusion<T> occlusion{depth ? depth + b * height * width : nullptr,
                                  vertex_seen ? vertex_seen + b * num_verts : nullptr, tolerance};
     return sight(verts_image + 3 * num_verts * b, faces + 3 * f, load3(chart_barycentrics, texel), occlusion, height,

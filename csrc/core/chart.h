@@ -29,10 +29,10 @@ template <class T> PF3D_HD ChartPoint<T> chart_point(Vec2<T> a, Vec2<T> b, Vec2<
   T best = T(0), along = T(0);
   int edge = -1;
   for (int k = 0; k < 3; ++k) {
-    const Vec2<T> p = corner[k], d = corner[(k + 1) % 3] - p;
+    const Vec2<T> p = corner[k], next = corner[(k + 1) % 3], d = next - p;
     T t = -dot(p, d) / dot(d, d);
     t = t > T(0) ? (t < T(1) ? t : T(1)) : T(0);
-    const Vec2<T> q = p + d * t;
+    const Vec2<T> q = t < T(1) ? p + d * t : next;  // faces that share a corner are equally near there, to the bit
     if (edge < 0 || dot(q, q) < best) {
       best = dot(q, q);
       along = t;

@@ -88,7 +88,7 @@ void rasterize_uvs(const T* uvs, const int32_t* uv_faces, int64_t* keys, int32_t
                    T* distance, int64_t num_faces, int64_t height, int64_t width, int threads);
 
 // verts_image (B, V, 3), faces (F, 3), a chart of N texels, depth (B, H, W) or null, vertex_seen (B, V) or null ->
-// image_uvs (B, N, 2), NaN where unseen, and weight (B, N)
+// image_uvs (B, N, 2), infinite where unseen, and weight (B, N)
 template <class T>
 void bake_texture(const T* verts_image, const int32_t* faces, const int32_t* chart_faces,
                   const T* chart_barycentrics, const T* depth, const T* vertex_seen, T* image_uvs, T* weight,

@@ -104,7 +104,7 @@ def _forward(
     tolerance: float,
     perspective: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Where each texel is seen in the image, (B, Ht, Wt, 2) in [0, 1] or NaN, and its weight (B, Ht, Wt)."""
+    """Where each texel is seen in the image, (B, Ht, Wt, 2) in [0, 1] or infinite, and its weight (B, Ht, Wt)."""
     image_uvs, weight = _empty_sightings(verts_image, chart_faces)
     launch(
         "bake_texture",

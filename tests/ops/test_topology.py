@@ -1,0 +1,114 @@
+"""Topology: what it refuses, what it makes of its faces."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyface3d.ops import Topology, rasterize_uvs
+
+TRIANGLES = torch.tensor([[0, 1, 2], [0, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"),
+    [
+        (TypeError, "faces must be integers", {"faces": TRIANGLES.float()}),
+        (TypeError, "faces must be integers", {"faces": torch.zeros(2, 3, dtype=torch.bool)}),
+        (ValueError, r"faces must have shape \(F, 3\), got \(2, 4\)", {"faces": torch.zeros(2, 4, dtype=torch.long)}),
+        (ValueError, r"indices in \[0, 4\), got 0 to 4", {"faces": torch.tensor([[0, 1, 4]])}),
+        (ValueError, "got -1 to 2", {"faces": torch.tensor([[0, -1, 2]])}),
+        (ValueError, "num_verts must lie", {"num_verts": -1}),
+        (ValueError, "num_verts must lie", {"num_verts": 2**31}),
+        (ValueError, "uv_faces was given without uvs", {"uv_faces": TRIANGLES}),
+        (ValueError, r"uvs must be floating point of shape \(T, 2\)", {"uvs": torch.zeros(4, 3)}),
+        (ValueError, "uvs must be floating point", {"uvs": torch.zeros(4, 2, dtype=torch.long)}),
+        (ValueError, "uvs must be finite", {"uvs": torch.full((4, 2), torch.nan)}),
+        (ValueError, "uv_faces must hold indices", {"uvs": torch.zeros(3, 2)}),
+        (ValueError, "uv_faces must have shape", {"uvs": torch.zeros(4, 2), "uv_faces": TRIANGLES[:1]}),
+    ],
+)
+def test_refuses(error, message, arguments):
+    with pytest.raises(error, match=message):
+        Topology(**{"faces": TRIANGLES, "num_verts": 4, **arguments})
+
+
+def test_an_index_beyond_32_bits_is_not_wrapped():
+    with pytest.raises(ValueError, match="faces must hold indices"):
+        Topology(torch.tensor([[0, 1, 2**32]]), 4)
+
+
+def test_keeps_its_own_copy_of_what_it_was_given():
+    faces, uvs = TRIANGLES.int(), torch.rand(4, 2)
+    topology = Topology(faces.T.contiguous().T, 4, uvs)
+    assert topology.faces.is_contiguous()
+    assert topology.faces.dtype == torch.int32
+    assert not topology.uvs.requires_grad
+
+
+def test_faces_stand_for_uv_faces_where_none_are_given():
+    topology = Topology(TRIANGLES, 4, uvs=torch.rand(4, 2))
+    assert torch.equal(topology.uv_faces, topology.faces)
+
+
+def test_empty():
+    topology = Topology(torch.zeros(0, 3, dtype=torch.long), 0)
+    offsets, corners = topology.vertex_faces
+    assert offsets.tolist() == [0]
+    assert corners.numel() == 0
+    assert topology.edges.shape == topology.edge_faces.shape == (0, 2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31), st.integers(3, 12), st.integers(0, 20))
+def test_vertex_faces_names_every_corner_once_in_rising_order(seed, num_verts, num_faces):
+    rng = np.random.default_rng(seed)
+    faces = torch.from_numpy(rng.integers(0, num_verts, (num_faces, 3)))
+    offsets, corners = Topology(faces, num_verts).vertex_faces
+    assert offsets[0] == 0 and offsets[-1] == 3 * num_faces
+    assert sorted(corners.tolist()) == list(range(3 * num_faces))
+    for v in range(num_verts):
+        mine = corners[offsets[v] : offsets[v + 1]].tolist()
+        assert mine == sorted(mine)
+        assert all(faces.reshape(-1)[c] == v for c in mine)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31), st.integers(3, 9), st.integers(0, 14))
+def test_edges_are_the_sides_of_the_faces(seed, num_verts, num_faces):
+    rng = np.random.default_rng(seed)
+    faces = np.array([rng.permutation(num_verts)[:3] for _ in range(num_faces)], dtype=np.int64).reshape(-1, 3)
+    topology = Topology(torch.from_numpy(faces), num_verts)
+    owners: dict[tuple[int, int], list[int]] = {}
+    for f, (a, b, c) in enumerate(faces.tolist()):
+        for pair in ((a, b), (b, c), (c, a)):
+            owners.setdefault((min(pair), max(pair)), []).append(f)
+    assert [tuple(e) for e in topology.edges.tolist()] == sorted(owners)
+    for edge, sides in zip(topology.edges.tolist(), topology.edge_faces.tolist()):
+        expected = owners[tuple(edge)]
+        assert sides[: len(expected)] == sorted(expected)[:2]
+        assert all(side == -1 for side in sides[len(expected) :])
+
+
+def test_to_the_device_it_is_on_is_itself(device):
+    topology = Topology(TRIANGLES, 4, uvs=torch.rand(4, 2)).to(device)
+    assert topology.to(device) is topology
+    assert topology.device.type == device
+    for tensor in (topology.uvs, topology.uv_faces, *topology.vertex_faces, topology.edges, topology.edge_faces):
+        assert tensor.device.type == device
+
+
+@pytest.mark.cuda
+def test_a_moved_topology_starts_with_nothing_made():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    topology = Topology(TRIANGLES, 4, uvs=torch.rand(4, 2))
+    rasterize_uvs(topology, 4, 4)
+    moved = topology.to("cuda")
+    assert moved.vertex_faces[0].is_cuda
+    assert not moved.charts
+
+
+def test_says_what_it_is():
+    assert repr(Topology(TRIANGLES, 4)) == "Topology(2 faces, 4 vertices, no uvs, cpu)"
