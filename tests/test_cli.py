@@ -85,7 +85,7 @@ def test_module_and_version():
         (["reconstruct", "a.jpg", "--landmarks", "/nowhere"], "must be a folder"),
         (["reconstruct", "a.jpg", "--bogus"], "Unrecognized"),
         (["reconstruct", "a.jpg", "--engine", "ray"], "invalid choice"),
-        (["reconstruct", "a.jpg", "--detector", "magic"], "magic"),
+        (["reconstruct", "a.jpg", "--detector", "magic"], "invalid choice"),
         (["evaluate", "now", "--views", "left"], "degrees"),
         (["assets"], "Missing subcommand"),
     ],
@@ -112,7 +112,7 @@ def test_cuda_that_is_not_there(capsys):
     assert "--device cpu" in capsys.readouterr().err
 
 
-# ---- bad input (must show 8), with a system that stands in for the fit ------------------------------------------------
+# ---- bad input, with a system that stands in for the fit ------------------------------------------------------------
 
 
 @pytest.fixture

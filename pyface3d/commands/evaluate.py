@@ -37,6 +37,8 @@ class Landmarks:
     """Folder with the pictures and landmarks68.npz (names, split, pts)."""
     occlude: Annotated[int | None, arg(metavar="SEED")] = None
     """Put the standard occluder on every face, drawn from this seed."""
+    occluders: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Cut-outs with alpha to occlude with; a textured ellipse when left out."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many pictures."""
     json: Json = None
@@ -47,7 +49,7 @@ class Landmarks:
     def run(self) -> int:
         from pyface3d.evaluate.landmarks import evaluate_landmarks
 
-        table = evaluate_landmarks(self.data, occlude_seed=self.occlude, limit=self.limit)
+        table = evaluate_landmarks(self.data, occlude_seed=self.occlude, occluders=self.occluders, limit=self.limit)
         return show(table, self.json, self.csv)
 
 
@@ -59,6 +61,8 @@ class Detection:
     """Pictures with a face."""
     faceless: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Pictures without one, for the false alarms."""
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Known faces, CSV with name,x0,y0,x1,y1; boxes.csv in FOLDER when left out."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many pictures of each folder."""
     json: Json = None
@@ -69,7 +73,7 @@ class Detection:
     def run(self) -> int:
         from pyface3d.evaluate.detection import evaluate_detection
 
-        table = evaluate_detection(self.folder, faceless=self.faceless, limit=self.limit)
+        table = evaluate_detection(self.folder, faceless=self.faceless, boxes=self.boxes, limit=self.limit)
         return show(table, self.json, self.csv)
 
 

@@ -55,9 +55,9 @@ class Command:
     plain: bool = False
     """Write PLY with positions and triangles only."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy. No detector is run."""
-    detector: Annotated[str, arg(metavar="NAME")] = "mtcnn"
-    """Face detector: mtcnn, or dlib (needs the extra [dlib-models])."""
+    """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
+    detector: Literal["mtcnn", "dlib", "dlib-cnn"] = "mtcnn"
+    """Face detector; dlib finds frontal faces, dlib-cnn needs the extra [dlib-models]."""
     max_faces: Annotated[int, arg(metavar="N")] = 10
     """At most so many faces of a photo, best detection first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
