@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -123,8 +124,10 @@ def _tiff(data: bytes) -> ImageHeader:
 
     # Opening a TIFF reads its directory and nothing else, and the directory can stand anywhere in the file.
     try:
-        with Image.open(BytesIO(data), formats=("TIFF",)) as image:
-            width, height = image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damaged tags, which the size does not depend on
+            with Image.open(BytesIO(data), formats=("TIFF",)) as image:
+                width, height = image.size
     except Exception as error:  # Pillow lets its parsers' own errors through (KeyError, SyntaxError, …)
         raise ValueError("the TIFF directory cannot be read") from error
     return ImageHeader("TIFF", width, height, bytes_per_pixel=9)
