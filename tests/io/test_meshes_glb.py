@@ -181,6 +181,12 @@ def test_a_morph_that_moves_nothing_is_still_there(mesh):
     assert again.morphs.names == mesh.morphs.names and not again.morphs.offsets.any()
 
 
+def test_points_without_triangles_are_refused():
+    points = Mesh(verts=np.zeros((3, 3), np.float32), faces=np.zeros((0, 3), np.int32))
+    with pytest.raises(InputError, match="at least one triangle"):
+        encode_glb(points)
+
+
 def test_sparse_targets_are_smaller(mesh):
     """The egg's moves are local, as a face's are; the size matters to a web page."""
     dense = mesh.morphs.offsets.nbytes + mesh.morphs.normal_offsets.nbytes

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pyface3d.errors import InputError
 from pyface3d.io.atomic import atomic_file
 from pyface3d.io.meshes.mesh import Array, Mesh
 from pyface3d.io.pictures import encode_png
@@ -40,7 +41,12 @@ def encode_glb(mesh: Mesh, name: str = "head") -> bytes:
     Returns:
         One mesh with one primitive. Morph targets carry their names in ``extras.targetNames`` (what three.js,
         Blender, Unity and Unreal read) and are sparse where that is smaller.
+
+    Raises:
+        InputError: the mesh has no triangles, which the format cannot say.
     """
+    if not len(mesh.faces):
+        raise InputError("a mesh must have at least one triangle to become a GLB, got none")
     mesh, _ = mesh.split_at_seams()
     buffer = _Buffer()
     attributes = {"POSITION": buffer.add(mesh.verts * _METRES_PER_MM, _ARRAY_BUFFER, bounds=True)}
@@ -121,34 +127,40 @@ class _Buffer:
 
     def add(self, values: Array, target: int, bounds: bool = False) -> int:
         """Store an array densely; the index of its accessor."""
+        code = {"f": FLOAT, "H": USHORT, "I": UINT}[values.dtype.char]
+        kind = "SCALAR" if values.ndim == 1 else f"VEC{values.shape[1]}"
         view = self.append(np.ascontiguousarray(values).tobytes(), target)
-        return self._accessor(values, bounds, {"bufferView": view})
+        accessor: dict[str, Any] = {"bufferView": view, "componentType": code, "count": len(values), "type": kind}
+        if bounds:
+            accessor["min"] = values.min(axis=0).tolist()
+            accessor["max"] = values.max(axis=0).tolist()
+        if values.ndim == 2 and code == USHORT:  # colours: 65535 means 1
+            accessor["normalized"] = True
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
 
     def add_displacement(self, values: Array, least: float, bounds: bool = False) -> int:
         """Store (V, 3) float32 that are mostly zero; entries of a length below ``least`` become zero."""
-        rows = np.flatnonzero(np.linalg.norm(values, axis=1) >= least)
-        kept = np.zeros_like(values)
-        kept[rows] = values[rows]
+        rows = np.flatnonzero(np.einsum("vc,vc->v", values, values) >= least**2)
         if len(rows) * 16 >= values.nbytes:  # 4 bytes of index and 12 of value, against 12 a vertex
+            kept = np.zeros_like(values)
+            kept[rows] = values[rows]
             return self.add(kept, _ARRAY_BUFFER, bounds)
-        rows = rows if len(rows) else np.zeros(1, np.int64)  # a sparse accessor may not be empty
+        if not len(rows):
+            rows = np.zeros(1, np.int64)  # a sparse accessor may not be empty
+            moved = np.zeros((1, 3), np.float32)
+        else:
+            moved = values[rows]
         index_type, code = (np.uint16, USHORT) if len(values) <= 0xFFFF else (np.uint32, UINT)
         sparse = {
             "count": len(rows),
             "indices": {"bufferView": self.append(rows.astype(index_type).tobytes()), "componentType": code},
-            "values": {"bufferView": self.append(kept[rows].tobytes())},
+            "values": {"bufferView": self.append(moved.tobytes())},
         }
-        return self._accessor(kept, bounds, {"sparse": sparse})
-
-    def _accessor(self, values: Array, bounds: bool, place: dict[str, Any]) -> int:
-        code = {"f": FLOAT, "B": UBYTE, "H": USHORT, "I": UINT}[values.dtype.char]
-        kind = "SCALAR" if values.ndim == 1 else f"VEC{values.shape[1]}"
-        accessor: dict[str, Any] = {"componentType": code, "count": len(values), "type": kind, **place}
-        if bounds and len(values):
-            accessor["min"] = [float(value) for value in values.min(axis=0)]
-            accessor["max"] = [float(value) for value in values.max(axis=0)]
-        if values.ndim == 2 and code == USHORT:  # colours: 65535 means 1
-            accessor["normalized"] = True
+        accessor = {"componentType": FLOAT, "count": len(values), "type": "VEC3", "sparse": sparse}
+        if bounds:  # of the unfolded array: most of it is zero
+            accessor["min"] = np.minimum(moved.min(axis=0), 0).tolist()
+            accessor["max"] = np.maximum(moved.max(axis=0), 0).tolist()
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
