@@ -4,7 +4,7 @@
 #include <cfloat>
 #include <cstring>
 
-#include "core/vec.h"
+#include "core/texture.h"
 
 namespace pyface3d {
 
@@ -30,11 +30,11 @@ template <class T> PF3D_HD ChartPoint<T> chart_point(Vec2<T> a, Vec2<T> b, Vec2<
   int edge = -1;
   for (int k = 0; k < 3; ++k) {
     const Vec2<T> p = corner[k], next = corner[(k + 1) % 3], d = next - p;
-    T t = -dot(p, d) / dot(d, d);
-    t = t > T(0) ? (t < T(1) ? t : T(1)) : T(0);
-    const Vec2<T> q = t < T(1) ? p + d * t : next;  // faces that share a corner are equally near there, to the bit
-    if (edge < 0 || dot(q, q) < best) {
-      best = dot(q, q);
+    const T t = clamped(-dot(p, d) / dot(d, d), T(0), T(1)), twice = cross(p, next);
+    // Written so that faces that share the corner or the side, either way round, are equally near to the bit.
+    const T squared = t <= T(0) ? dot(p, p) : t >= T(1) ? dot(next, next) : twice * twice / dot(d, d);
+    if (edge < 0 || squared < best) {
+      best = squared;
       along = t;
       edge = k;
     }
