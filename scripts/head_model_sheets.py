@@ -1,6 +1,6 @@
 """Contact sheets of a face model to judge by eye: people, expressions, components, landmarks, contour, chart.
 
-    python scripts/head_model_sheets.py OUT [--model head] [--seed 0]
+python scripts/head_model_sheets.py OUT [--model head] [--seed 0]
 """
 
 from __future__ import annotations
@@ -188,7 +188,9 @@ def _dots(picture: np.ndarray, view: View, groups: list[Tensor], numbered: bool 
         for number, spot in enumerate(spots):
             cv2.circle(picture, spot, 3, colours[index % 3], -1, cv2.LINE_AA)
             if numbered:
-                cv2.putText(picture, str(number), (spot[0] + 4, spot[1]), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 160), 1)
+                cv2.putText(
+                    picture, str(number), (spot[0] + 4, spot[1]), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 160), 1
+                )
     return picture
 
 

@@ -7,12 +7,14 @@ file) or in ``_READERS`` (it is told apart by its file).
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from pyface3d.errors import InputError
 from pyface3d.face_models.base import FaceModel, LandmarkEmbedding
+from pyface3d.face_models.gnm import GnmFaceModel, read_gnm
 from pyface3d.face_models.head import load_head
 from pyface3d.face_models.ict import read_ict
 from pyface3d.face_models.landmarks import IBUG68_FLIP, IBUG68_GROUPS, SCHEMES
@@ -25,6 +27,7 @@ __all__ = [
     "IBUG68_GROUPS",
     "SCHEMES",
     "FaceModel",
+    "GnmFaceModel",
     "LandmarkEmbedding",
     "LinearFaceModel",
     "load_face_model",
@@ -35,11 +38,12 @@ __all__ = [
 
 _BY_NAME: dict[str, Callable[[], FaceModel]] = {"head": load_head}
 
-_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], FaceModel]], ...] = (
-    (lambda path: path.suffix == ".safetensors", read_face_model),
-    (lambda path: path.is_dir() or (path.suffix == ".npz" and "ict" in path.stem.lower()), read_ict),
-)
-"""What a path looks like, and what reads it; the first that fits is used."""
+_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], FaceModel]]] = {
+    "a .safetensors of ours": (lambda path: path.suffix == ".safetensors", read_face_model),
+    "ICT-FaceKit's folder or .npz": (lambda path: path.is_dir() or _has_array(path, "neutral"), read_ict),
+    "GNM's gnm_head.npz": (lambda path: _has_array(path, "template_vertex_positions"), read_gnm),
+}
+"""Kinds of files: what a path looks like, and what reads it; the first that fits is used."""
 
 MAX_LEVEL = 2
 
@@ -48,7 +52,7 @@ def load_face_model(name_or_path: str | os.PathLike[str] = "head", level: int = 
     """A face model by name or from a file; loaded once per process, so treat it as read-only.
 
     Args:
-        name_or_path: ``"head"``, or a path: our own ``.safetensors``.
+        name_or_path: ``"head"``, or a path: our own ``.safetensors``, ICT-FaceKit's folder or ``.npz``, GNM's ``.npz``.
         level: how often each triangle is cut into four (0 to 2); linear models only.
 
     Returns:
@@ -79,7 +83,15 @@ def _load(name: str, modified_ns: int | None, level: int) -> FaceModel:
         return subdivide_model(coarser)
     if modified_ns is None:
         return _BY_NAME[name]()
-    for fits, read in _READERS:
+    for fits, read in _READERS.values():
         if fits(Path(name)):
             return read(Path(name))
-    raise InputError(f"{name} is of no kind of face model that is known here; give a .safetensors file")
+    raise InputError(f"{name} is not a face model that is known here; give one of: {'; '.join(_READERS)}")
+
+
+def _has_array(path: Path, key: str) -> bool:
+    """Whether ``path`` is an ``.npz`` with such an array; a look at its table of contents."""
+    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return f"{key}.npy" in archive.namelist()

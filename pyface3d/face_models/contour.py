@@ -9,7 +9,9 @@ from pyface3d.face_models.landmarks import IBUG68_FLIP, NUM_JAW
 
 _STEPS = 16
 _STEP_MM = 4.0
-_MOST_BACKWARD = -0.4  # z of the normal: what looks away from the viewer of a frontal head further than this is left out
+_MOST_BACKWARD = (
+    -0.4
+)  # z of the normal: what looks away from the viewer of a frontal head further than this is left out
 
 
 def contour_candidates(

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pyface3d.errors import AssetError
+from pyface3d.face_models.arrays import Field, check_index, read_arrays
 from pyface3d.face_models.base import LandmarkEmbedding
 from pyface3d.face_models.contour import contour_candidates
 from pyface3d.face_models.linear import LinearFaceModel
@@ -72,22 +73,19 @@ def arkit_name(name: str) -> str:
     return re.sub("_L$", "Left", re.sub("_R$", "Right", name))
 
 
+_SCHEMA: dict[str, Field] = {
+    "neutral": ("f", (NUM_VERTS, 3)),
+    "identity": ("f", ("I", NUM_VERTS, 3)),
+    "expression_names": ("U", ("E",)),
+    "expression": ("f", ("E", NUM_VERTS, 3)),
+    "faces": ("iu", ("F", 3)),
+    "uvs": ("f", ("T", 2)),
+    "uv_faces": ("iu", ("F", 3)),
+}
+
+
 def _read_npz(path: Path) -> _Shapes:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise AssetError(f"cannot read {path} as an .npz of ICT-FaceKit ({error}); give the folder instead") from error
-    for key in ("neutral", "identity", "expression", "expression_names", "faces", "uvs", "uv_faces"):
-        _want(key in arrays, path, f"array {key!r} is missing")
-    for key, shape in {"neutral": (NUM_VERTS, 3), "identity": (None, NUM_VERTS, 3), "faces": (None, 3),
-                       "expression": (len(arrays["expression_names"]), NUM_VERTS, 3), "uvs": (None, 2),
-                       "uv_faces": arrays["faces"].shape}.items():  # fmt: skip
-        got = arrays[key].shape
-        fits = len(got) == len(shape) and all(want in (None, have) for want, have in zip(shape, got))
-        _want(fits, path, f"{key} must have shape {shape}, got {got}")
-        kind = "iu" if key.endswith("faces") else "f"
-        _want(arrays[key].dtype.kind in kind, path, f"{key} has dtype {arrays[key].dtype}")
+    arrays = read_arrays(path, _SCHEMA, "an .npz of ICT-FaceKit")
     return _Shapes(
         neutral=arrays["neutral"].astype(np.float32),
         identity=arrays["identity"].astype(np.float32),
@@ -153,19 +151,17 @@ def _numbers(lines: list[str], prefix: str, columns: int) -> NDArray[np.float32]
 
 
 def _model(path: Path, shapes: _Shapes) -> LinearFaceModel:
-    for key, limit in (("faces", NUM_VERTS), ("uv_faces", len(shapes.uvs))):
-        index = getattr(shapes, key)
-        low, high = int(index.min(initial=0)), int(index.max(initial=0))
-        _want(low >= 0 and high < limit, path, f"{key} must lie in [0, {limit}), got {low} to {high}")
+    faces = check_index(path, "faces", shapes.faces, NUM_VERTS)
+    uv_faces = check_index(path, "uv_faces", shapes.uv_faces, len(shapes.uvs))
     for key in ("neutral", "identity", "expression", "uvs"):
         _want(bool(np.isfinite(getattr(shapes, key)).all()), path, f"{key} holds NaN or infinity")
     verts = shapes.neutral.astype(np.float64) * MM_PER_CM
     eyes = [verts[slice(*PART_RANGES[side])] for side in ("left_eye", "right_eye")]
     verts = verts - np.mean([0.5 * (eye.max(axis=0) + eye.min(axis=0)) for eye in eyes], axis=0)
-    mirror = find_mirror(verts, shapes.faces)
+    mirror = find_mirror(verts, faces)
     regions = _regions(verts)
     skin = regions["skin"] & ~regions["ears"] & ~regions["neck"]
-    contour = contour_candidates(verts, shapes.faces, skin, mirror, verts[list(LANDMARK_VERTS)])
+    contour = contour_candidates(verts, faces, skin, mirror, verts[list(LANDMARK_VERTS)])
     uvs = shapes.uvs * np.array([1.0, -1.0], np.float32) + np.array([0.0, 1.0], np.float32)
     return LinearFaceModel(
         name="ict",
@@ -173,13 +169,11 @@ def _model(path: Path, shapes: _Shapes) -> LinearFaceModel:
         identity_basis=torch.from_numpy(shapes.identity * np.float32(MM_PER_CM)),
         expression_basis=torch.from_numpy(shapes.expression * np.float32(MM_PER_CM)),
         expression_names=tuple(arkit_name(name) for name in shapes.expression_names),
-        topology=Topology(
-            torch.from_numpy(shapes.faces), NUM_VERTS, torch.from_numpy(uvs), torch.from_numpy(shapes.uv_faces)
-        ),
+        topology=Topology(torch.from_numpy(faces), NUM_VERTS, torch.from_numpy(uvs), torch.from_numpy(uv_faces)),
         mirror=torch.from_numpy(mirror),
         regions={name: torch.from_numpy(mask) for name, mask in regions.items()},
         card=_card(path),
-        embeddings={"ibug68": _at_vertices(np.array(LANDMARK_VERTS), shapes.faces)},
+        embeddings={"ibug68": _at_vertices(np.array(LANDMARK_VERTS), faces)},
         contour_candidates=torch.from_numpy(contour),
     )
 

@@ -157,7 +157,7 @@ class _Checked:
         if "albedo_mean" not in self.tensors:
             return None, None
         mean = self._reals("albedo_mean", None)
-        fits = mean.dim() == 3 and mean.shape[2] == 3 or tuple(mean.shape) == (count, 3)
+        fits = (mean.dim() == 3 and mean.shape[2] == 3) or tuple(mean.shape) == (count, 3)
         self._want(fits, f"albedo_mean must have shape (Ht, Wt, 3) or ({count}, 3), got {tuple(mean.shape)}")
         self._want("albedo" in self.tensors, "tensor 'albedo' is missing")
         return mean, self._reals("albedo", (None, *mean.shape))

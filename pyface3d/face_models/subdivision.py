@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from pyface3d.face_models.base import LandmarkEmbedding
@@ -17,13 +18,13 @@ class Subdivision:
     """Every triangle cut into four.
 
     Attributes:
-        matrix: fine vertices from coarse ones, (V1, V0) sparse CSR float64; rows sum to one. The first V0 rows are the
+        matrix: fine vertices from coarse ones, (V1, V0) scipy CSR, float64; rows sum to one. The first V0 rows are the
             old vertices, one row per edge of the coarse topology follows.
         topology: the fine mesh; children 4 f … 4 f + 3 of face f are its three corners and its middle.
         edges: coarse vertices of each new vertex, (E, 2) int64.
     """
 
-    matrix: Tensor
+    matrix: csr_matrix
     topology: Topology
     edges: Tensor
 
@@ -73,9 +74,9 @@ def subdivide_model(model: LinearFaceModel) -> LinearFaceModel:
     )
 
 
-def _apply(matrix: Tensor, shapes: Tensor) -> Tensor:
+def _apply(matrix: csr_matrix, shapes: Tensor) -> Tensor:
     columns = shapes.double().permute(1, 0, 2).reshape(matrix.shape[1], -1)
-    fine = (matrix @ columns).reshape(matrix.shape[0], len(shapes), 3)
+    fine = torch.from_numpy(matrix @ columns.numpy()).reshape(matrix.shape[0], len(shapes), 3)
     return fine.permute(1, 0, 2).to(shapes.dtype).contiguous()
 
 
@@ -119,7 +120,7 @@ def _children(faces: Tensor, middle: Tensor) -> Tensor:
     return torch.stack(rows, dim=1).reshape(-1, 3)
 
 
-def _loop_matrix(faces: Tensor, edges: Tensor, edge_of_side: Tensor, count: int) -> Tensor:
+def _loop_matrix(faces: Tensor, edges: Tensor, edge_of_side: Tensor, count: int) -> csr_matrix:
     num_edges = len(edges)
     sides_per_edge = torch.bincount(edge_of_side.reshape(-1), minlength=num_edges)
     on_rim = sides_per_edge != 2
@@ -148,6 +149,5 @@ def _loop_matrix(faces: Tensor, edges: Tensor, edge_of_side: Tensor, count: int)
     rows.append(own)
     columns.append(own)
     values.append(1.0 - given)
-    index = torch.stack([torch.cat(rows), torch.cat(columns)])
-    shape = (count + num_edges, count)
-    return torch.sparse_coo_tensor(index, torch.cat(values), shape).coalesce().to_sparse_csr()
+    index = torch.cat(rows).numpy(), torch.cat(columns).numpy()
+    return csr_matrix((torch.cat(values).numpy(), index), shape=(count + num_edges, count))

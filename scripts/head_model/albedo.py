@@ -9,23 +9,23 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from .chart import BOXES, Chart
+from .chart import BOXES, Chart, eye_angle
 from .source import PARTS, Array, Ints, SourceHead, triangulate
 
-IRIS_ANGLE = np.deg2rad(28.0)  # half angle of an iris of 11.7 mm on an eyeball of 12.2 mm radius
+IRIS_RADIUS_MM = 5.9
 #: Eye texture of the MakeHuman proxy: centre and radius of one iris, in pixels of its 512 x 512.
 EYE_TEXTURE_CENTRE, EYE_TEXTURE_IRIS = (354.5, 149.0), 58.0
 TOOTH_RGB = np.array([0.62, 0.56, 0.44])
 GUM_RGB = np.array([0.38, 0.11, 0.10])
 TONGUE_RGB = np.array([0.46, 0.17, 0.16])
 LASH_RGB = np.array([0.030, 0.022, 0.018])
-#: Brow colours, linear: black, dark brown, brown, auburn, dark blond, grey.
+#: Brow colours, linear: black, dark brown, brown, dark blond, grey; and how many people have them.
 HAIR_RGB = np.array(
-    [[0.012, 0.010, 0.010], [0.030, 0.019, 0.013], [0.065, 0.038, 0.022], [0.10, 0.045, 0.020], [0.17, 0.11, 0.06],
-     [0.20, 0.19, 0.18]]
-)  # fmt: skip
-#: How likely each brow colour is with light and with dark skin.
-HAIR_WITH_LIGHT_SKIN, HAIR_WITH_DARK_SKIN = [0.18, 0.3, 0.24, 0.06, 0.12, 0.1], [0.75, 0.15, 0.02, 0.0, 0.0, 0.08]
+    [[0.010, 0.008, 0.008], [0.024, 0.015, 0.011], [0.050, 0.030, 0.019], [0.12, 0.08, 0.05], [0.15, 0.14, 0.13]]
+)
+HAIR_ODDS = [0.42, 0.34, 0.16, 0.05, 0.03]
+#: Odds of the nine eye textures: blue, bluegreen, brown, brownlight, deepblue, green, grey, ice, lightblue.
+EYE_ODDS = [0.06, 0.03, 0.54, 0.18, 0.03, 0.05, 0.05, 0.01, 0.05]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def rasterize_chart(chart: Chart, size: int) -> Atlas:
         area = _cross(b - a, c - a)
         if area == 0.0:
             continue
-        bary = np.stack([_cross(c - b, points - b), _cross(a - c, points - c), _cross(b - a, points - a)], axis=-1) / area
+        bary = (
+            np.stack([_cross(c - b, points - b), _cross(a - c, points - c), _cross(b - a, points - a)], axis=-1) / area
+        )
         hit = (bary >= -1e-9).all(axis=-1)
         block = np.ix_(ys, xs)
         triangle[block] = np.where(hit, index, triangle[block])
@@ -91,28 +93,37 @@ def build_albedo(
     part = np.where(atlas.inside, np.tile(head.parts, 2)[atlas.triangle], -1)
     place = atlas.interpolate(verts[faces])
     source_uv = atlas.interpolate(triangulate_corners(head.quad_uvs))
-    skin_maps = np.stack([_sample(read_linear(file), source_uv) for file in sorted((skins / "skins").glob("*.png"))])
-    eye_maps = np.stack([_eye_map(read_linear(file), size) for file in sorted((skins / "eyes").glob("*.png"))])
+    front_of_mouth = verts[head.part("mouth_bag"), 2].max()
+    in_mouth = part == list(PARTS).index("mouth_bag")
+    shade = np.where(in_mouth, _mouth_shade(front_of_mouth - place[..., 2]), 1.0)
+    skin_maps = np.stack(
+        [shade[..., None] * _sample(read_linear(file), source_uv) for file in sorted((skins / "skins").glob("*.png"))]
+    )
+    eyeball = verts[head.part("left_eye")]
+    iris_angle = float(np.arcsin(IRIS_RADIUS_MM / (0.5 * np.ptp(eyeball[:, 1]))))
+    eye_files = sorted((skins / "eyes").glob("*.png"))
+    eye_maps = np.stack([_eye_map(read_linear(file), size, iris_angle) for file in eye_files])
     if len(skin_maps) != 20 or len(eye_maps) != 9:
-        raise ValueError(f"{skins} must hold skins/*.png (20) and eyes/*.png (9), found {len(skin_maps)}, {len(eye_maps)}")
+        raise ValueError(
+            f"{skins} must hold skins/*.png (20) and eyes/*.png (9), found {len(skin_maps)}, {len(eye_maps)}"
+        )
     fixed = _fixed_parts(part, place)
     is_fixed = np.isin(part, [list(PARTS).index(name) for name in _FIXED_PARTS])
     is_eye = np.isin(part, [list(PARTS).index("left_eye"), list(PARTS).index("right_eye")])
     brow = _brow_mask(place, brow_points) * (part == 0)
-    brightness = skin_maps[:, part == 0].mean(axis=(1, 2))
-    darkness = (brightness.max() - brightness) / np.ptp(brightness)
+    light, dark = _light_and_dark(skin_maps[:, part == 0].mean(axis=(1, 2)))
     samples = np.zeros((24 * count, size, size, 3), np.float32)
     for sample in samples:
-        picked = generator.choice(20, 3, replace=False)
-        share = generator.dirichlet([0.7, 0.4, 0.2])
-        tone = share @ darkness[picked]
-        skin = np.exp(np.einsum("k,khwc->hwc", share, np.log(skin_maps[picked].clip(1e-3))))
-        skin = skin * np.exp(generator.normal(0.0, 0.12) + generator.normal(0.0, [0.03, 0.02, 0.04]))
-        hair_odds = (1 - tone) * np.array(HAIR_WITH_LIGHT_SKIN) + tone * np.array(HAIR_WITH_DARK_SKIN)
-        hair = HAIR_RGB[generator.choice(len(HAIR_RGB), p=hair_odds)]
-        cover = brow[..., None] * generator.uniform(0.45, 0.95)
-        skin = skin * (1 - cover) + hair * cover
-        iris = eye_maps[generator.choice(9, p=_eye_odds(tone))]
+        # Mixed in linear light and evenly over the range of tones: then two standard deviations stay a skin colour.
+        tone = generator.beta(1.1, 1.3)
+        share = np.zeros(20)
+        share[light] = (1 - tone) * generator.dirichlet(np.full(len(light), 0.25))
+        share[dark] = tone * generator.dirichlet(np.full(len(dark), 0.4))
+        skin = np.tensordot(share, skin_maps, axes=1)
+        skin = skin * (1.0 + generator.normal(0.0, 0.05) + generator.normal(0.0, [0.02, 0.02, 0.03]))
+        cover = brow[..., None] * generator.uniform(0.6, 1.0)
+        skin = skin * (1 - cover) + HAIR_RGB[generator.choice(len(HAIR_RGB), p=HAIR_ODDS)] * cover
+        iris = eye_maps[generator.choice(len(eye_maps), p=EYE_ODDS)]
         sample[:] = np.where(is_eye[..., None], iris, np.where(is_fixed[..., None], fixed, skin))
     return _principal(samples.clip(0.0, 1.0), atlas.inside, np.where(part == 0, 1.0, 0.15), count)
 
@@ -149,6 +160,7 @@ def _fixed_parts(part: Ints, place: Array) -> Array:
             gap = np.abs((along * 14 / np.pi * 1.15 + 0.0) % 1.0 - 0.0)
             gap = np.minimum(gap, 1.0 - gap)
             tooth = TOOTH_RGB * (1.0 - 0.55 * np.exp(-((gap / 0.09) ** 2)))[:, None]
+            tooth = tooth * _mouth_shade(z.max() - z)[:, None]
             edge = _smooth_step(crown, 0.32 + 0.10 * np.cos(2 * np.pi * gap), 0.08)[:, None]
             colour[here] = edge * tooth + (1 - edge) * GUM_RGB
         elif name == "tongue":
@@ -158,11 +170,23 @@ def _fixed_parts(part: Ints, place: Array) -> Array:
     return colour
 
 
+def _mouth_shade(depth_mm: Array) -> Array:
+    """Darkening towards the back of the mouth, where little light comes: without it molars shine through parted lips."""
+    return 0.15 + 0.85 * np.exp(-((depth_mm / 20.0) ** 2))
+
+
 def _smooth_step(value: Array, middle: Array | float, width: float) -> Array:
     return 1.0 / (1.0 + np.exp(-(value - middle) / (0.25 * width)))
 
 
-def _eye_map(texture: Array, size: int) -> Array:
+def _light_and_dark(brightness: Array) -> tuple[Ints, Ints]:
+    """Skins on either side of the widest gap between their mean brightnesses."""
+    order = brightness.argsort()
+    gap = int(np.diff(brightness[order]).argmax())
+    return order[gap + 1 :], order[: gap + 1]
+
+
+def _eye_map(texture: Array, size: int, iris_angle: float) -> Array:
     """An eye texture on both eye islands of the chart, (S, S, 3); the back of the eye is its sclera."""
     result = np.zeros((size, size, 3))
     texels = (np.arange(size) + 0.5) / size
@@ -172,10 +196,13 @@ def _eye_map(texture: Array, size: int) -> Array:
         if flip:
             u0, u1 = 1.0 - u1, 1.0 - u0
         rows, columns = np.nonzero((texels >= v0) & (texels <= v1))[0], np.nonzero((texels >= u0) & (texels <= u1))[0]
-        dx = (texels[columns] - 0.5 * (u0 + u1)) / (u1 - u0) * np.pi
-        dy = (texels[rows] - 0.5 * (v0 + v1)) / (v1 - v0) * np.pi
-        grid_x, grid_y = np.meshgrid(dx, dy)  # angle from the optical axis along u and v, radians
-        scale = EYE_TEXTURE_IRIS / IRIS_ANGLE
+        dx = (texels[columns] - 0.5 * (u0 + u1)) / (u1 - u0)
+        dy = (texels[rows] - 0.5 * (v0 + v1)) / (v1 - v0)
+        grid_x, grid_y = np.meshgrid(dx, dy)
+        radius = np.maximum(np.hypot(grid_x, grid_y), 1e-9)
+        spread = eye_angle(radius) / radius
+        grid_x, grid_y = grid_x * spread, grid_y * spread  # angle from the optical axis along u and v, radians
+        scale = EYE_TEXTURE_IRIS / iris_angle
         map_x = (EYE_TEXTURE_CENTRE[0] + scale * grid_x - 0.5).astype(np.float32)
         map_y = (EYE_TEXTURE_CENTRE[1] + scale * grid_y - 0.5).astype(np.float32)
         front = cv2.remap(texture, map_x, map_y, cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
@@ -183,14 +210,6 @@ def _eye_map(texture: Array, size: int) -> Array:
         front = front * (1 - far) + sclera * far
         result[np.ix_(rows, columns)] = sclera if box.endswith("back") else front
     return result
-
-
-def _eye_odds(tone: float) -> Array:
-    """Odds of the nine eye colours (blue, bluegreen, brown, brownlight, deepblue, green, grey, ice, lightblue)."""
-    light = np.array([0.10, 0.06, 0.32, 0.22, 0.04, 0.09, 0.07, 0.03, 0.07])
-    dark = np.array([0.0, 0.0, 0.85, 0.15, 0.0, 0.0, 0.0, 0.0, 0.0])
-    odds = (1 - tone) * light + tone * dark
-    return odds / odds.sum()
 
 
 def _brow_mask(place: Array, points: Array) -> Array:

@@ -31,12 +31,26 @@ BOXES: dict[str, tuple[float, float, float, float]] = {
 }
 
 
+#: Below one, the iris gets more of the eye island than its angle's share.
+EYE_POWER = 0.7
+
+
 @dataclass(frozen=True)
 class Chart:
     """Texture coordinates (T, 2), v down, and triangles into them (F, 3), in the order of the head's triangles."""
 
     uvs: Array
     uv_faces: Ints
+
+
+def eye_radius(angle: Array) -> Array:
+    """Distance from the middle of an eye island, in widths of it, of a point at ``angle`` from the optical axis."""
+    return 0.5 * (angle / (0.5 * np.pi)) ** EYE_POWER
+
+
+def eye_angle(radius: Array) -> Array:
+    """Inverse of `eye_radius`."""
+    return 0.5 * np.pi * (2.0 * radius) ** (1.0 / EYE_POWER)
 
 
 def build_chart(head: SourceHead, verts: Array, density: Array) -> Chart:
@@ -57,7 +71,9 @@ def build_chart(head: SourceHead, verts: Array, density: Array) -> Chart:
         if name == "skin" or name.startswith("right"):
             continue
         if name == "left_eye":
-            centre = 0.5 * (verts[faces[rows]].reshape(-1, 3).max(axis=0) + verts[faces[rows]].reshape(-1, 3).min(axis=0))
+            centre = 0.5 * (
+                verts[faces[rows]].reshape(-1, 3).max(axis=0) + verts[faces[rows]].reshape(-1, 3).min(axis=0)
+            )
             quad_middle = verts[head.quads[rows[: len(rows) // 2]]].mean(axis=1)
             front = np.tile(quad_middle[:, 2] > centre[2], 2)
             layout.place_hemisphere("left_eye", rows[front], faces[rows[front]], centre, 1.0)
@@ -95,12 +111,12 @@ class _Layout:
         self.uvs = np.concatenate([self.uvs, points])
 
     def place_hemisphere(self, box: str, rows: Ints, faces: Ints, centre: Array, facing: float) -> None:
-        """Equidistant azimuthal map of half an eyeball about its optical axis."""
+        """Azimuthal map of half an eyeball about its optical axis, with the iris enlarged (`eye_radius`)."""
         used, local = np.unique(faces, return_inverse=True)
         arm = self.verts[used] - centre
         polar = np.arctan2(np.hypot(arm[:, 0], arm[:, 1]), facing * arm[:, 2])
         around = np.arctan2(arm[:, 1], arm[:, 0] * facing)
-        radius = 0.5 * polar / polar.max()
+        radius = eye_radius(polar)
         u0, v0, u1, v1 = BOXES[box]
         disk = np.stack([0.5 + radius * np.cos(around), 0.5 - radius * np.sin(around)], axis=1)
         self.uv_faces[rows] = local.reshape(faces.shape) + len(self.uvs)
@@ -161,7 +177,7 @@ def _mean_value_weights(verts: Array, faces: Ints) -> sparse.csr_matrix:
     """Floater 2003: w_ij = (tan(a/2) + tan(b/2)) / |ij|, a and b the angles at i beside the edge; always positive."""
     rows, columns, values = [], [], []
     for k in range(3):
-        i, j, l = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]  # noqa: E741
+        i, j, l = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
         to_j, to_l = verts[j] - verts[i], verts[l] - verts[i]
         len_j, len_l = np.linalg.norm(to_j, axis=1), np.linalg.norm(to_l, axis=1)
         cosine = (to_j * to_l).sum(axis=1) / (len_j * len_l)

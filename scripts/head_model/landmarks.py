@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyface3d.face_models import IBUG68_FLIP
+
 from .source import Array, Ints, SourceHead, triangulate
 
 #: iBUG index -> (x, y) on the template, dropped along -z onto the foremost skin.
@@ -26,11 +28,7 @@ SPACE_PICKS: dict[int, tuple[float, float, float]] = {
     12: (52.6, 654.6, 106.3), 13: (59.7, 672.6, 100.9), 14: (63.5, 689.7, 96.0), 15: (66.6, 707.5, 92.0),
     16: (67.8, 726.1, 89.0), 64: (22.0, 661.2, 142.0),
 }  # fmt: skip
-#: Point on the other side of the face.
-FLIP = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46]
-    + [39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
-)
+FLIP = np.array(IBUG68_FLIP)
 
 
 def pick_landmarks(head: SourceHead) -> tuple[Ints, Array]:

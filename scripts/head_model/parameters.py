@@ -17,7 +17,7 @@ FREE_PHENOTYPES: dict[str, tuple[float, float, tuple[float, float]]] = {
     "gender": (0.5, 0.3, (0.0, 1.0)),
     "age": (0.74, 0.08, (0.6, 1.0)),
     "muscle": (0.5, 0.2, (0.0, 1.0)),
-    "weight": (0.5, 0.2, (0.0, 1.0)),
+    "weight": (0.5, 0.12, (0.0, 1.0)),
     "height": (0.5, 0.15, (0.0, 1.0)),
     "proportions": (0.5, 0.15, (0.0, 1.0)),
     "african": (1 / 3, 0.2, (0.0, 0.9)),

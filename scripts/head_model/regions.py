@@ -1,14 +1,10 @@
-"""Named parts of the head, importance of each vertex, and the vertices that can end the face in a picture."""
+"""Named parts of the head, and the importance of each vertex."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .landmarks import FLIP
-from .source import Array, Ints, SourceHead, triangulate
-
-CONTOUR_STEPS = 14
-CONTOUR_STEP_MM = 4.5
+from .source import Array, SourceHead
 
 
 def eye_centres(head: SourceHead, verts: Array) -> Array:
@@ -37,12 +33,14 @@ def build_regions(head: SourceHead, verts: Array, marks: Array) -> dict[str, np.
     x, y, z = verts.T
     brow_y, chin = marks[17:27, 1].max(), marks[8]
     jaw = marks[:17]
-    ears = skin & (np.abs(x) > 0) & _ear_mask(head, verts)
+    ears = skin & _ear_mask(head)
     depth_limit = np.interp(y, np.sort(jaw[8:, 1]), jaw[8:, 2][np.argsort(jaw[8:, 1])])
     in_front = z > depth_limit - 4.0
     face = skin & ~ears & in_front & (y > chin[1] - 4.0) & (y < brow_y + 45.0)
     neck = skin & ~ears & (y < np.interp(z, [marks[16, 2] - 10.0, chin[2]], [jaw[3, 1], chin[1] - 6.0])) & ~face
-    brow_points = np.concatenate([marks[17:27], 0.5 * (marks[17:21] + marks[18:22]), 0.5 * (marks[22:26] + marks[23:27])])
+    brow_points = np.concatenate(
+        [marks[17:27], 0.5 * (marks[17:21] + marks[18:22]), 0.5 * (marks[22:26] + marks[23:27])]
+    )
     masks |= {
         "face": face,
         "ears": ears,
@@ -71,59 +69,20 @@ def face_importance(head: SourceHead, verts: Array, eyes: Array) -> Array:
     return np.clip(behind * above * below, 0.05, 1.0)
 
 
-def contour_candidates(head: SourceHead, verts: Array, marks: Array) -> Ints:
-    """Vertices over which each jaw point may slide, (17, M), padded with -1.
-
-    A row starts at the jaw point and runs forwards along the skin, in the half plane through the line of sight and
-    the direction from the middle of the face to that point.
-    """
-    skin = np.nonzero(head.part("skin") & ~_ear_mask(head, verts))[0]
-    faces = triangulate(head.quads)[np.tile(head.parts == 0, 2)]
-    normals = _vertex_normals(verts, faces)
-    skin = skin[normals[skin, 2] > -0.35]
-    centre = np.array([0.0, 0.5 * (marks[30, 1] + marks[33, 1])])
-    rows = []
-    for index in range(8, 17):
-        outward = marks[index, :2] - centre
-        reach = np.linalg.norm(outward)
-        outward = outward / reach
-        offset = verts[skin, :2] - centre
-        radius, aside = offset @ outward, offset @ np.array([-outward[1], outward[0]])
-        ahead = verts[skin, 2] - marks[index, 2]
-        near = (np.abs(aside) < 5.0) & (radius > 0.5 * reach) & (radius < 1.2 * reach) & (ahead > -3.0)
-        rows.append(_march(verts, skin[near], np.abs(aside[near]), marks[index], reach))
-    left = {8 + i: row for i, row in enumerate(rows)}
-    table = np.full((17, CONTOUR_STEPS), -1)
-    for index, row in left.items():
-        table[index, : len(row)] = row
-        if index != 8:
-            table[FLIP[index], : len(row)] = head.mirror[row]
-    return table
-
-
-def _march(verts: Array, candidates: Ints, aside: Array, start: Array, reach: float) -> Ints:
-    """One vertex per step of distance from the jaw point, the one nearest the half plane."""
-    distance = np.linalg.norm(verts[candidates] - start, axis=1)
-    row = [int(candidates[distance.argmin()])]
-    for step in range(1, CONTOUR_STEPS):
-        here = np.abs(distance - step * CONTOUR_STEP_MM) < 0.5 * CONTOUR_STEP_MM
-        here &= distance < 0.62 * reach
-        if here.any():
-            chosen = int(candidates[here][aside[here].argmin()])
-            if chosen not in row:
-                row.append(chosen)
-    return np.array(row)
+def jaw_skin(head: SourceHead) -> np.ndarray:
+    """Skin that can be the outline of a face: all but the ears, (V,) bool."""
+    return head.part("skin") & ~_ear_mask(head)
 
 
 def _near(verts: Array, points: Array, distance_mm: float) -> np.ndarray:
     return np.linalg.norm(verts[:, None] - points, axis=2).min(axis=1) < distance_mm
 
 
-def _ear_mask(head: SourceHead, verts: Array) -> np.ndarray:
-    """Vertices that the ear's own targets move by more than a fifth of their largest displacement."""
-    names = [i for i, name in enumerate(head.local_names) if "-ear-" in name and "scale" in name]
+def _ear_mask(head: SourceHead) -> np.ndarray:
+    """The auricle: vertices that the targets of its wing, lobe and flap move by a quarter of their largest displacement."""
+    names = [i for i, name in enumerate(head.local_names) if name[2:].startswith(("ear-wing", "ear-lobe", "ear-flap"))]
     moved = np.linalg.norm(head.local_shapes[names, 0], axis=2)
-    return (moved > 0.2 * moved.max(axis=1, keepdims=True)).any(axis=0)
+    return (moved > 0.25 * moved.max(axis=1, keepdims=True)).any(axis=0)
 
 
 def _nose_mask(verts: Array, marks: Array) -> np.ndarray:
@@ -152,12 +111,3 @@ def _lid_mask(verts: Array, eye: Array) -> np.ndarray:
     middle, width = eye.mean(axis=0), np.ptp(eye[:, 0])
     offset = (verts - middle) / [0.62 * width, 0.46 * width, 0.6 * width]
     return (offset**2).sum(axis=1) < 1.0
-
-
-def _vertex_normals(verts: Array, faces: Ints) -> Array:
-    corner = verts[faces]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    total = np.zeros_like(verts)
-    for k in range(3):
-        np.add.at(total, faces[:, k], normal)
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)

@@ -11,21 +11,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from pyface3d.face_models.ict import LANDMARK_VERTS, PART_RANGES
+
 from .parameters import ParameterSpace
 from .source import Array, Ints, triangulate
 
-# fmt: off
-#: The 68 landmark vertices of ICT-FaceKit (`idx_to_landmark_verts` of its vertex_indices.json, MIT licence).
-ICT_LANDMARKS = np.array([
-    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493, 1914,
-    2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542, 1537,
-    1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957,
-    5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
-])
-# fmt: on
 #: Vertices below are face, head and neck; behind them come mouth, sockets, teeth and eyes.
-ICT_SKIN = 11248
-ICT_LEFT_EYEBALL = slice(21451, 23021)
+ICT_SKIN = PART_RANGES["skin"][1]
+ICT_LANDMARKS = np.array(LANDMARK_VERTS)
 INNER = np.arange(17, 68)
 
 
@@ -38,11 +31,20 @@ class Scans:
     faces: Ints
 
     def people(self, count: int, generator: np.random.Generator) -> Array:
-        """Random identities, skin vertices only, (count, ICT_SKIN, 3) float32 mm."""
+        """Random identities: skin vertices and, as last two rows, eyeball centres (left, right); (count, …, 3) mm."""
         weights = generator.standard_normal((count, len(self.identity)))
-        basis = self.identity[:, :ICT_SKIN].reshape(len(self.identity), -1)
-        offsets = (weights @ basis).reshape(count, ICT_SKIN, 3)
-        return self.neutral[:ICT_SKIN] + offsets
+        basis = np.concatenate([self.identity[:, :ICT_SKIN], self._eye_offsets()], axis=1)
+        mean = np.concatenate([self.neutral[:ICT_SKIN], self.eye_centres()])
+        return mean + (weights @ basis.reshape(len(basis), -1)).reshape(count, *mean.shape)
+
+    def eye_centres(self) -> Array:
+        """Middle of the left and right eyeball of the mean, (2, 3)."""
+        eyes = [self.neutral[slice(*PART_RANGES[side])] for side in ("left_eye", "right_eye")]
+        return np.stack([0.5 * (eye.max(axis=0) + eye.min(axis=0)) for eye in eyes])
+
+    def _eye_offsets(self) -> Array:
+        sides = [self.identity[:, slice(*PART_RANGES[side])].mean(axis=1) for side in ("left_eye", "right_eye")]
+        return np.stack(sides, axis=1)
 
 
 def load_scans(path: Path) -> Scans:
@@ -76,19 +78,31 @@ def align(source: Array, target: Array, points: Array | None = None, weights: Ar
 
 @dataclass(frozen=True)
 class Correspondence:
-    """For ``vertices`` (n,) of our head: ICT triangles (n, 3) and barycentrics (n, 3); ``mean_t`` fits ICT's mean."""
+    """For ``vertices`` (n,) of our head, skin first and then both eyeballs, where they lie on a scan.
+
+    Attributes:
+        triangles, barycentrics: of the skin vertices, (n_skin, 3) each.
+        eye_arms: our eyeball vertices from the scans' mean eyeball centres, left and right, (2, n_eye, 3). Our eyeballs
+            keep their place between our lids and take over how much the scans' move.
+        mean_t: the parameters that fit the scans' mean, (K,).
+    """
 
     vertices: Ints
     triangles: Ints
     barycentrics: Array
+    eye_arms: Array
     mean_t: Array
 
     def of(self, people: Array) -> Array:
-        """The corresponding points of ICT meshes (B, U, 3), (B, n, 3)."""
-        return np.einsum("bnkc,nk->bnc", people[:, self.triangles], self.barycentrics)
+        """The corresponding points of people from `Scans.people`, (B, n, 3)."""
+        skin = np.einsum("bnkc,nk->bnc", people[:, self.triangles], self.barycentrics)
+        eyes = people[:, -2:, None] + self.eye_arms
+        return np.concatenate([skin, eyes.reshape(len(people), -1, 3)], axis=1)
 
 
-def correspond(space: ParameterSpace, scans: Scans, skin: Ints, landmarks: tuple[Ints, Array], t0: Array) -> Correspondence:
+def correspond(
+    space: ParameterSpace, scans: Scans, skin: Ints, landmarks: tuple[Ints, Array], t0: Array
+) -> Correspondence:
     """Fit our head to ICT's mean: landmarks first, then closest points, then what remains along the normal.
 
     Args:
@@ -100,6 +114,7 @@ def correspond(space: ParameterSpace, scans: Scans, skin: Ints, landmarks: tuple
     target_marks = scans.neutral[ICT_LANDMARKS]
     surface = _Surface(scans.neutral, scans.faces[(scans.faces < ICT_SKIN).all(axis=1)])
     faces = triangulate(space.head.quads[space.head.parts == 0])
+    eye_vertices = np.stack([np.nonzero(space.head.part(side))[0] for side in ("left_eye", "right_eye")])
     t = t0.copy()
     for iteration in range(12):
         shapes = space.linearised(t)
@@ -123,7 +138,9 @@ def correspond(space: ParameterSpace, scans: Scans, skin: Ints, landmarks: tuple
         t = t + np.linalg.solve(design @ design.T + ridge, design @ residual - ridge @ t)
     found = surface.nearest(verts[skin], _normals(verts, faces)[skin])
     good = found.distance < 6.0
-    return Correspondence(skin[good], found.triangle[good], found.barycentrics[good], t)
+    arms = verts[eye_vertices] - scans.eye_centres()[:, None]
+    vertices = np.concatenate([skin[good], eye_vertices.ravel()])
+    return Correspondence(vertices, found.triangle[good], found.barycentrics[good], arms, t)
 
 
 @dataclass(frozen=True)

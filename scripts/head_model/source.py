@@ -34,6 +34,13 @@ PARTS: dict[str, tuple[str, str]] = {
     "right_lower_lashes": ("group", "helper-r-eyelashes-1"),
 }
 
+#: The base mesh's lashes are long, to be drawn with a transparent picture; ours are opaque, so they are cut short.
+LASH_LENGTH = {"upper": 0.4, "lower": 0.2}
+#: The base mesh's dental arches are so wide that molars come through the corners of closed lips.
+ARCH_WIDTH, ARCH_SETBACK_MM = 0.82, 3.5
+#: Share of `mouthClose` (which closes a wide open jaw) that shuts the base mesh's lips, parted by 1.7 mm: scans show 0.8.
+LIP_CLOSURE = 0.035
+
 #: Phenotypes that shape a head; cup size and firmness do not.
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions", "african", "asian", "caucasian")
 
@@ -114,8 +121,12 @@ def load_source_head() -> SourceHead:
 
     def head(shapes: torch.Tensor) -> Array:
         cut = shapes[..., torch.as_tensor(base_index), :].numpy() * 1000.0  # metres, z up, face towards -y
-        return np.stack([cut[..., 0], cut[..., 2], -cut[..., 1]], axis=-1)
+        turned = np.stack([cut[..., 0], cut[..., 2], -cut[..., 1]], axis=-1)
+        turned[..., teeth, 0] *= ARCH_WIDTH
+        return _with_short_lashes(turned, lashes)
 
+    teeth = np.unique(new_index[quads_all][np.isin(part_all, [list(PARTS).index(n) for n in PARTS if "teeth" in n])])
+    lashes = _lash_roots(model.template_vertices.numpy()[base_index] * 1000.0, new_index[quads_all], part_all)
     shapes = model.blendshapes
     num_macro, num_actions = len(model.stacked_phenotype_blend_shapes_mask), len(model.facial_action_labels)
     actions = head(shapes[num_macro : num_macro + num_actions])
@@ -123,7 +134,9 @@ def load_source_head() -> SourceHead:
     local = local.reshape(-1, 2, *local.shape[1:])
     kept = [i for i, name in enumerate(model.local_change_labels) if _is_head_change(name)]
     names = tuple(model.facial_action_labels)
-    template = _symmetric(head(model.template_vertices), mirror)
+    actions = _symmetric_actions(actions, names, mirror)
+    template = _symmetric(head(model.template_vertices), mirror) + LIP_CLOSURE * actions[names.index("mouthClose")]
+    template[teeth, 2] -= ARCH_SETBACK_MM
     quads, quad_uvs = _mirrored_right_quads(new_index[quads_all], corner_uvs_all, mirror, template)
     return SourceHead(
         quads=quads,
@@ -136,7 +149,7 @@ def load_source_head() -> SourceHead:
         local_names=tuple(model.local_change_labels[i] for i in kept),
         local_shapes=local[kept].astype(np.float32),
         expression_names=names,
-        expression_shapes=_symmetric_actions(actions, names, mirror),
+        expression_shapes=actions,
         base_index=base_index,
     )
 
@@ -172,6 +185,30 @@ def _contract(weights: Array, shapes: NDArray[np.float32]) -> Array:
     return (weights[:, used].astype(np.float32) @ flat).astype(np.float64).reshape(len(weights), *shapes.shape[1:])
 
 
+def _lash_roots(verts: Array, quads: Ints, parts: Ints) -> tuple[Ints, Ints, Array]:
+    """Lash vertices, for each the lash vertex at its root (the nearest of those that touch the lid), and its length."""
+    skin = np.unique(quads[parts == 0])
+    lashes, roots, lengths = [], [], []
+    for name in PARTS:
+        if not name.endswith("lashes"):
+            continue
+        own = np.setdiff1d(np.unique(quads[parts == list(PARTS).index(name)]), skin)
+        to_skin = np.linalg.norm(verts[own][:, None] - verts[skin], axis=2).min(axis=1)
+        touching = own[to_skin < np.quantile(to_skin, 0.3)]
+        nearest = np.linalg.norm(verts[own][:, None] - verts[touching], axis=2).argmin(axis=1)
+        lashes.append(own)
+        roots.append(touching[nearest])
+        lengths.append(np.full(len(own), LASH_LENGTH[name.split("_")[1]]))
+    return np.concatenate(lashes), np.concatenate(roots), np.concatenate(lengths)[:, None]
+
+
+def _with_short_lashes(shapes: Array, lashes: tuple[Ints, Ints, Array]) -> Array:
+    tip, root, length = lashes
+    shapes = shapes.copy()
+    shapes[..., tip, :] = shapes[..., root, :] + length * (shapes[..., tip, :] - shapes[..., root, :])
+    return shapes
+
+
 def _is_head_change(name: str) -> bool:
     return name.removeprefix("l-").removeprefix("r-").split("-")[0] in HEAD_PREFIXES
 
@@ -186,7 +223,7 @@ def _symmetric_actions(shapes: Array, names: tuple[str, ...], mirror: Ints) -> A
     return 0.5 * (shapes + reflect(shapes[partner], mirror))
 
 
-def _part_quads(model) -> tuple[Ints, Array, Ints]:  # noqa: ANN001 -- anny ships no types
+def _part_quads(model) -> tuple[Ints, Array, Ints]:
     from anny.face_segmentation import get_face_segmentation_mask
 
     groups = _read_groups()
