@@ -81,7 +81,7 @@ def test_module_and_version():
         (["reconstruct", "a.jpg", "--stages", "final"], "got 'final'"),
         (["reconstruct", "a.jpg", "--poses", "up"], "got 'up'"),
         (["reconstruct", "a.jpg", "--batch", "0"], "batch must be at least 1"),
-        (["reconstruct", "a.jpg", "--max-faces", "0"], "at least 1"),
+        (["reconstruct", "a.jpg", "--max-faces", "0"], "max_faces must be at least 1"),
         (["reconstruct", "a.jpg", "--landmarks", "/nowhere"], "must be a folder"),
         (["reconstruct", "a.jpg", "--bogus"], "Unrecognized"),
         (["reconstruct", "a.jpg", "--engine", "ray"], "invalid choice"),
@@ -124,7 +124,7 @@ def stand_in(monkeypatch):
         sizes.append(image.shape)
         return [egg_reconstruction(*image.shape[:2])]
 
-    monkeypatch.setattr(pyface3d.commands.reconstruct, "fit_system", lambda settings: system)
+    monkeypatch.setattr(pyface3d.commands.reconstruct, "fit_system", lambda settings, max_faces: system)
     return sizes
 
 

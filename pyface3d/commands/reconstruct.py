@@ -16,6 +16,7 @@ examples:
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -80,8 +81,6 @@ class Command:
             raise UsageError(f"the system {self.system!r} comes with a later version; this one has: fit")
         if self.system != "fit":
             raise UsageError(f"system must be fit, got {self.system!r}")
-        if self.max_faces < 1:
-            raise UsageError(f"--max-faces must be at least 1, got {self.max_faces}")
         from pyface3d.systems.batch import BatchOptions
 
         try:
@@ -95,25 +94,27 @@ class Command:
                 batch=self.batch,
                 workers=self.workers,
                 resume=self.resume,
+                max_faces=self.max_faces,
                 landmarks=self.landmarks,
                 settings={
                     "system": self.system,
                     "model": self.model,
                     "fit": self.fit,
                     "detector": self.detector,
-                    "max_faces": self.max_faces,
                     "device": resolved_device(self.device),
                 },
             )
         except InputError as error:
             raise UsageError(str(error)) from None
-        report = run_with_progress(list(self.inputs), self.out, fit_system(options.settings), options)
+        report = run_with_progress(list(self.inputs), self.out, fit_system(options.settings, self.max_faces), options)
         print(summary(report, self.out))
         return EXIT_OK if report.failed == 0 else EXIT_FAILED
 
 
-def fit_system(settings: Any) -> System:
+def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
     """The default system with its model loaded, as the batch run calls it.
+
+    It gives one face more than ``max_faces`` where there are more, so that the run can say so.
 
     Raises:
         AssetError: the model or a weight file is missing or damaged.
@@ -130,7 +131,7 @@ def fit_system(settings: Any) -> System:
             fit=settings["fit"],
             landmarks=landmarks,
             detector=settings["detector"],
-            max_faces=settings["max_faces"],
+            max_faces=max_faces + 1,
             device=settings["device"],
         )
 
@@ -165,7 +166,10 @@ def run_with_progress(inputs: list[str], out: Path, system: System, options: Bat
             bar.update()
             if row.error is not None:
                 bar.write(f"failed: {one_line(row)}", file=sys.stderr)
-            elif bar.disable:
+                return
+            if row.note is not None:
+                bar.write(f"note: {row.input}: {row.note}", file=sys.stderr)
+            if bar.disable:
                 state = "done before" if row.resumed else f"{row.seconds:.1f} s"
                 print(f"[{done}/{total}] {row.input}: {state}", file=sys.stderr)
 

@@ -23,6 +23,7 @@ class Row:
         stem: beginning of the names of its files.
         status: ``"ok"``, ``"no face"`` or ``"failed"``.
         error: why it failed, one sentence.
+        note: what a user should know of a success, one sentence.
         details: traceback of an error that nobody foresaw.
         faces: reconstructed.
         files: names inside the output folder.
@@ -36,6 +37,7 @@ class Row:
     stem: str
     status: str
     error: str | None = None
+    note: str | None = None
     details: str | None = None
     faces: int = 0
     files: list[str] = field(default_factory=list)
@@ -137,6 +139,8 @@ def _card(row: Mapping[str, Any]) -> str:
     ]
     if row["error"]:
         parts.append(f"<p class=error>{_text(row['error'])}</p>")
+    if row["note"]:
+        parts.append(f"<p class=quality>{_text(row['note'])}</p>")
     for pictures in row["pictures"]:
         figures = (
             f"<figure><img loading=lazy src='{quote(path)}' alt='{_text(what)}'>"

@@ -55,6 +55,7 @@ class BatchOptions:
         workers: threads that read ahead, and as many that write.
         resume: skip pictures whose outputs are complete and were made from the same file with the same options.
         landmarks: folder with landmarks of the pictures, ``<stem of the picture>.pts|.txt|.csv|.npy``.
+        max_faces: of more faces in a picture the first so many are kept, and the row has a note; None keeps all.
         settings: whatever else the results depend on (system, model, options); a resumed run must have the same.
     """
 
@@ -68,21 +69,22 @@ class BatchOptions:
     workers: int = 2
     resume: bool = False
     landmarks: Path | None = None
+    max_faces: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choices("stages", self.stages, STAGES)
         check_choices("poses", self.poses, POSES)
         check_choices("formats", self.formats, FORMATS)
-        for name in ("batch", "workers"):
-            if getattr(self, name) < 1:
+        for name in ("batch", "workers", "max_faces"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.landmarks is not None and not self.landmarks.is_dir():
             raise InputError(f"landmarks must be a folder, got {self.landmarks}")
 
     def affecting_files(self) -> dict[str, Any]:
         """What decides the bytes that are written."""
-        names = ("stages", "poses", "formats", "ascii", "plain", "pictures")
+        names = ("stages", "poses", "formats", "ascii", "plain", "pictures", "max_faces")
         return {**{name: getattr(self, name) for name in names}, **self.settings}
 
 
@@ -234,6 +236,12 @@ class _Run:
 
     def _write_results(self, job: _Job, image: NDArray[np.uint8], results: list[Reconstruction]) -> Row:
         options, stem, name = self.options, job.photo.stem, printable(job.photo.path)
+        note = None
+        if options.max_faces is not None and len(results) > options.max_faces:
+            results = results[: options.max_faces]
+            note = (
+                f"more than {options.max_faces} faces were found; the best {options.max_faces} are here (--max-faces)"
+            )
         records: list[tuple[str, dict[str, Any]]] = []
         pictures: list[dict[str, str]] = []
         with staged_files(self.out) as files:
@@ -250,10 +258,10 @@ class _Run:
                 files.write_bytes(file, encode_json(record))
             # The first face's record comes last and lists all files: where it stands, the picture is complete.
             (file, record), listed = records[0], files.sizes()
-            quality = [entry["quality"] for _, entry in records]
-            run = {"fingerprint": job.fingerprint, "files": listed, "pictures": pictures, "quality": quality}
+            outcome = {"pictures": pictures, "quality": [entry["quality"] for _, entry in records], "note": note}
+            run = {"fingerprint": job.fingerprint, "files": listed, **outcome}
             files.write_bytes(file, encode_json({**record, "run": run}))
-        return Row(name, stem, "ok", faces=len(results), files=[*listed, file], pictures=pictures, quality=quality)
+        return Row(name, stem, "ok", faces=len(results), files=[*listed, file], **outcome)
 
     def _pictures(
         self, files: StagedFiles, name: str, image: NDArray[np.uint8], result: Reconstruction | None
@@ -313,8 +321,7 @@ class _Run:
                 status="ok",
                 faces=int(record["faces"]),
                 files=[*sizes, marker.name],
-                pictures=run["pictures"],
-                quality=run["quality"],
+                **{key: run[key] for key in ("pictures", "quality", "note")},
                 resumed=True,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

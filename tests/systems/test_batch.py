@@ -254,6 +254,15 @@ def test_a_folder_that_cannot_be_made_fails_before_any_work(tmp_path):
         run_batch([picture(tmp_path / "a.png")], tmp_path / "file" / "out", never, OPTIONS)
 
 
+def test_faces_that_are_left_out_are_mentioned(tmp_path):
+    photo = picture(tmp_path / "a.png", faces=5)
+    options = BatchOptions(formats=("ply",), pictures=False, max_faces=3, resume=True)
+    for _ in range(2):
+        (row,) = run_batch([photo], tmp_path / "out", egg_system, options).rows
+        assert row.faces == 3 and "more than 3 faces" in row.note
+    assert row.resumed and not (tmp_path / "out" / "a_face4.json").exists()
+
+
 def test_given_landmarks_reach_the_system(tmp_path):
     points = np.random.default_rng(0).uniform(5, 50, (68, 2))
     (tmp_path / "points").mkdir()
