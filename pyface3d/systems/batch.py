@@ -258,7 +258,11 @@ class _Run:
                 files.write_bytes(file, encode_json(record))
             # The first face's record comes last and lists all files: where it stands, the picture is complete.
             (file, record), listed = records[0], files.sizes()
-            outcome = {"pictures": pictures, "quality": [entry["quality"] for _, entry in records], "note": note}
+            outcome: dict[str, Any] = {
+                "pictures": pictures,
+                "quality": [entry["quality"] for _, entry in records],
+                "note": note,
+            }
             run = {"fingerprint": job.fingerprint, "files": listed, **outcome}
             files.write_bytes(file, encode_json({**record, "run": run}))
         return Row(name, stem, "ok", faces=len(results), files=[*listed, file], **outcome)
