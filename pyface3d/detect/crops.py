@@ -137,6 +137,10 @@ _PIXELS_PER_UNIT = 102.0  # scale of the aligned face: focal length over distanc
 _ALIGNED_SIZE = 224
 
 
+# Margins of Extreme 3D Faces' crop, left and above, right and below, in half sides of the landmarks' box.
+_EXTREME3D_BEFORE, _EXTREME3D_AFTER = np.array([1.9255, 2.2591]), np.array([1.9423, 1.6087])
+
+
 def extreme3d_crop(landmarks: Points) -> Crop:
     """The 500 × 500 crop of Extreme 3D Faces.
 
@@ -149,8 +153,8 @@ def extreme3d_crop(landmarks: Points) -> Crop:
     points = check_landmarks(landmarks) - 0.5
     low, high = points.min(axis=0), points.max(axis=0)
     center, half = (low + high) / 2, (high - low).max() / 2
-    start = np.floor(center - half * (1.9255, 2.2591) + 0.5)
-    stop = np.floor(center + half * (1.9423, 1.6087) + 0.5)
+    start = np.floor(center - half * _EXTREME3D_BEFORE + 0.5)
+    stop = np.floor(center + half * _EXTREME3D_AFTER + 0.5)
     if (stop <= start).any():
         raise InputError("the landmarks span less than a pixel; give the landmarks of a real face")
     scale = 500 / (stop - start)

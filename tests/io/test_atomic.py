@@ -22,9 +22,14 @@ def test_appears_at_the_end_only(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "file.bin"
     target.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="stop"), atomic_file(target) as stream:
-        stream.write(b"new")
-        raise RuntimeError("stop")
+
+    def stop_half_way() -> None:
+        with atomic_file(target) as stream:
+            stream.write(b"new")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stop_half_way()
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
 

@@ -271,7 +271,7 @@ def test_bad_files_are_one_clear_error(tmp_path: Path, name: str) -> None:
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         read_image(tmp_path / "missing.jpg")
-    with pytest.raises(InputError, match="directory|regular file"):
+    with pytest.raises(InputError, match=r"directory|regular file"):
         read_image(tmp_path)
     with pytest.raises(InputError, match="name too long"):
         read_image(tmp_path / ("n" * 300))

@@ -52,7 +52,7 @@ def test_a_changed_file_is_not_used(folder: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 3}', "[" * 100_000])
 def test_damaged_cards(folder: Path, content: str) -> None:
     (folder / "small.card.json").write_text(content)
-    with pytest.raises(AssetError, match="is not a card|is the card of"):
+    with pytest.raises(AssetError, match=r"is not a card|is the card of"):
         find_asset("small", folder)
 
 
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_safetensors(folder: Path) -> None:
 
 
 def test_the_name_must_be_the_cards(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="small.safetensors"):
+    with pytest.raises(ValueError, match=r"small\.safetensors"):
         write_weights(tmp_path / "other.safetensors", {}, card())
 
 
