@@ -59,7 +59,11 @@ class SkinStatistics:
 
     def distance(self, log_ratio: Floats, normals: Floats) -> Floats:
         """How far pixels are from this skin, in σ along the three axes, signed, (..., 3)."""
-        return np.asarray((log_ratio - self.shade(normals)) @ _AXES.T / self.sigma, np.float32)
+        return self.in_sigma(log_ratio - self.shade(normals))
+
+    def in_sigma(self, log_difference: Floats) -> Floats:
+        """A difference of log colours (..., 3) along the three axes, in σ."""
+        return np.asarray(log_difference @ _AXES.T / self.sigma, np.float32)
 
     def log_likelihood(self, distance: Floats, slack: Floats | float = 1.0) -> Floats:
         """Log density of skin at ``distance`` (..., 3) σ; ``slack`` (..., 3) widens the spread where needed."""

@@ -110,8 +110,9 @@ def build_texture(
         return _finished(_unseen(grid, albedo), torch.zeros(height, width, dtype=torch.bool), image_linear)
     if _is_grey(view.image):
         albedo = albedo.mean(-1, keepdim=True).expand_as(albedo).contiguous()
-    inliers = _inliers_in_view(view, fit, mask)
-    face = face_mask(view, areas, view.draw_texture(albedo), inliers)
+    inliers = getattr(fit, "inliers", None)
+    explained = _in_view(view, None if inliers is None else inliers[0])
+    face = face_mask(view, areas, view.draw_texture(albedo), inliers=explained, allowed=_in_view(view, mask))
     seen = torch.zeros(height, width, dtype=torch.bool) if face.skin is None else _in_photo(view, face, height, width)
     layers = _unseen(grid, albedo) if face.skin is None else _composed(model, view, areas, grid, albedo, face)
     return _finished(layers, seen, image_linear)
@@ -221,7 +222,8 @@ def _finished(layers: _Layers, seen: Tensor, like: Tensor) -> Texture:
     source[layers.vertex_mirrored > 0.5] = SOURCE_MIRRORED
     source[layers.vertex_observed > 0.5] = SOURCE_OBSERVED
     confidence = torch.where(source == SOURCE_PRIOR, 0.0, layers.confidence.clamp(0, 1))
-    tensors = (layers.image.clamp(0, 1), layers.observed, layers.mirrored, source, confidence, seen)
+    shares = (layers.observed.clamp(0, 1), layers.mirrored.clamp(0, 1))
+    tensors = (layers.image.clamp(0, 1), *shares, source, confidence, seen)
     return Texture(*(tensor.to(like.device) for tensor in tensors))
 
 
@@ -242,18 +244,15 @@ def _albedo(model: "FaceModel", fit: FaceFit, size: int) -> Tensor:
     return resized[0].permute(1, 2, 0).clamp(0, 1).contiguous()
 
 
-def _inliers_in_view(view: FaceView, fit: FaceFit, mask: Tensor | None) -> Tensor | None:
-    """Pixels of the working crop that neither the photometric fit nor the caller excludes; None if neither said."""
-    inliers = getattr(fit, "inliers", None)
-    believed = None if inliers is None else inliers[0].detach().cpu()
-    if mask is not None:
-        believed = mask.detach().cpu() if believed is None else believed & mask.detach().cpu()
-    if believed is None:
+def _in_view(view: FaceView, photo_mask: Tensor | None) -> Tensor | None:
+    """A mask of the photo (H, W) in the pixels of the working crop; None stays None."""
+    if photo_mask is None:
         return None
+    photo_mask = photo_mask.detach().cpu()
     h, w = view.image.shape[:2]
-    rows = (view.corner[1] + (torch.arange(h) + 0.5) / view.scale).long().clamp(0, believed.shape[0] - 1)
-    columns = (view.corner[0] + (torch.arange(w) + 0.5) / view.scale).long().clamp(0, believed.shape[1] - 1)
-    return believed[rows][:, columns]
+    rows = (view.corner[1] + (torch.arange(h) + 0.5) / view.scale).long().clamp(0, photo_mask.shape[0] - 1)
+    columns = (view.corner[0] + (torch.arange(w) + 0.5) / view.scale).long().clamp(0, photo_mask.shape[1] - 1)
+    return photo_mask[rows][:, columns]
 
 
 def _in_photo(view: FaceView, face: FaceMask, height: int, width: int) -> Tensor:

@@ -25,6 +25,7 @@ _CLAMP = 6.0  # on log odds, so that no pixel outvotes its neighbourhood
 _SMOOTH = 0.012  # of the face's size: window of the edge-aware smoothing
 _RING = 0.035  # of the face's size: how far around an eye, a brow or the mouth skin must be seen
 _SPECK = 0.0015  # of the face's area (size²): smaller specks of either kind are turned
+_EYE_SHARE = 0.75  # of a hole that lies on an eye: an eye of unusual colour, for lenses reach further
 _ISLAND = 0.006  # of the face's area: a piece of face smaller than this is a lookalike
 # How much wider than skin the colours of other parts of a face spread: red-green, blue-green, brightness.
 _SLACK = {
@@ -41,10 +42,12 @@ _SHADOW = 0.8  # added to the spread of brightness below the skin's: cast shadow
 _BEARD_SLACK = (2.5, 2.5, 3.5)
 _BEARD_LIPS = (2.0, 1.8, 1.6)
 _BEARD_NEEDS = 0.6  # of nose and of lips seen, before dark pixels of the jaw may be a beard
-_MASKED_BELOW, _MASKED_LOG_ODDS = 0.5, 6.0  # seen of nose and of lips; below it, against the whole lower face
+_MASKED_NOSE, _MASKED_LIPS = 0.7, 0.4  # of nose and lips seen; with less, the whole lower face is taken for hidden
+_MASKED_LOG_ODDS = 6.0
 _RIM_LOG_ODDS = 1.5  # against skin at the hairline and the temples
 _ROUGH_SCALE = 0.008  # of the face's size
 _LENS, _FRAME = 0.10, 0.03  # of the face's size: reach of a lens from the eye, and of its frame from the lens
+_LIKE_SKIN = 2.5  # σ, without regard to the light's direction
 _LEAST_EYE = 12  # pixels of an eye to judge it by
 _LEAST = 30  # pixels to learn skin from
 
@@ -64,14 +67,22 @@ class FaceMask:
     skin: SkinStatistics | None
 
 
-def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor | None = None) -> FaceMask:
+def face_mask(
+    view: FaceView,
+    areas: FaceAreas,
+    albedo: Tensor,
+    *,
+    inliers: Tensor | None = None,
+    allowed: Tensor | None = None,
+) -> FaceMask:
     """Tell the face from what hides it, by the colour of the skin, the misfit and what stands around each part.
 
     Args:
         albedo: what the model shows in every pixel, linear RGB, (h, w, 3).
-        inliers: pixels the photometric fit explains, in the working crop, (h, w) bool.
+        inliers: pixels the photometric fit explains, in the working crop, (h, w) bool; evidence like any other.
+        allowed: pixels that may be face at all, in the working crop, (h, w) bool.
     """
-    covered = view.covered.numpy()
+    covered = view.covered.numpy() if allowed is None else (view.covered & allowed).numpy()
     log_image = np.log(view.image.numpy() + LOG_FLOOR)
     log_ratio = log_image - np.log(albedo.numpy() + LOG_FLOOR)
     normals = torch.nn.functional.normalize(view.draw(view.normals), dim=-1).numpy()
@@ -99,8 +110,11 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     likelihood = skin.log_likelihood(distance, slack)
     prior = _FACE_LOG_ODDS + area["core"] * _CORE_LOG_ODDS
     prior -= area["rim"] * (_RIM_LOG_ODDS + _roughness_odds(log_image.mean(-1), seed, view.size_px))
-    behind = log_image[~_within(covered, 0.02 * view.size_px)]
-    scalp = log_image[covered & (area["scalp"] > 0.5)]
+    # Necks, hands, other people and bald heads are skin too: only what skin does not explain tells hair and cloth.
+    tone = np.log(albedo.numpy().reshape(-1, 3)[chosen] + LOG_FLOOR).mean(0) + skin.even
+    unlike = np.linalg.norm(skin.in_sigma(log_image - tone), axis=-1) > _LIKE_SKIN
+    behind = log_image[~_within(view.covered.numpy(), 0.02 * view.size_px) & unlike]
+    scalp = log_image[covered & (area["scalp"] > 0.5) & unlike]
     # Hair has the colour of brows, and what is behind may have that of lips: only plain skin is compared with them.
     unknown = learn_colors()(log_image)
     other: Floats = np.where(special, unknown, learn_colors((behind, 0.25), (scalp, 0.35))(log_image))
@@ -118,7 +132,7 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     if min(nose, lips) > _BEARD_NEEDS:
         beard = skin.log_likelihood(distance, np.asarray(_BEARD_SLACK, np.float32)) + prior - other
         odds = np.where(bearded, np.maximum(odds, beard), odds)
-    elif max(nose, lips) < _MASKED_BELOW:
+    elif nose < _MASKED_NOSE and lips < _MASKED_LIPS:
         odds -= area["lower"] * _MASKED_LOG_ODDS
     if inliers is not None:
         odds = np.where(inliers.numpy(), odds, np.minimum(odds, 0) + _MISFIT_LOG_ODDS)
@@ -131,8 +145,9 @@ def face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, inliers: Tensor 
     radius = max(1, round(_SMOOTH * view.size_px))
     odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
     probability = _sigmoid(odds) * covered
-    mask = without_specks(probability > 0.5, view.size_px**2, covered)
-    mask &= ~_around_glasses(mask, area["lids"] + area["eyes"] > 0.5, view.size_px)
+    eyes = area["lids"] + area["eyes"] > 0.5
+    mask = without_specks(probability > 0.5, view.size_px**2, covered, eyes)
+    mask &= ~_around_glasses(mask, eyes, view.size_px)
     return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
 
 
@@ -161,14 +176,14 @@ def _around_glasses(mask: Mask, eyes: Mask, size_px: float) -> Mask:
     shares = [_share(mask, eye) for eye in each]
     for eye, share in zip(each, shares):
         # Glasses that hide one eye hide the other, though light may fall through there.
-        if share < (0.85 if min(shares) < 0.3 else 0.5):
+        if share < (0.65 if min(shares) < 0.3 else 0.5):
             lens = _within(eye, 0.4 * _LENS * size_px) | (~mask & _within(eye, _LENS * size_px))
             near |= _within(lens, _FRAME * size_px)
     return near
 
 
-def without_specks(mask: Mask, face_area: float, covered: Mask) -> Mask:
-    """Turn holes and islands too small to be an occluder or a face; ``face_area`` in px²."""
+def without_specks(mask: Mask, face_area: float, covered: Mask, eyes: Mask) -> Mask:
+    """Turn holes and islands too small to be an occluder or a face (``face_area`` in px²), and holes that are eyes."""
     import cv2
 
     result = mask.copy()
@@ -176,6 +191,8 @@ def without_specks(mask: Mask, face_area: float, covered: Mask) -> Mask:
         wanted = (result == value) & covered
         _, labels, stats, _ = cv2.connectedComponentsWithStats(wanted.astype(np.uint8), connectivity=4)
         small = stats[:, cv2.CC_STAT_AREA] < least * face_area
+        if not value:
+            small |= np.bincount(labels[eyes], minlength=len(stats)) > _EYE_SHARE * stats[:, cv2.CC_STAT_AREA]
         small[0] = False
         result[small[labels]] = not value
     return result & covered
