@@ -40,22 +40,19 @@ class Photo:
         return float((self.points[0, 36] - self.points[0, 45]).norm())
 
 
-def read_photos(folder: Path) -> list[Photo]:
-    """The first face of every picture; a picture without one is named and left out."""
-    photos = []
-    for path in sorted(folder.iterdir()):
-        try:
-            image = read_image(path)
-            faces = detect_faces(image)
-        except Pyface3dError as error:
-            print(f"{path.name}: {error}")
-            continue
-        if not faces:
-            print(f"{path.name}: no face found")
-            continue
-        points, sigma = landmarks68(image, faces[0])
-        photos.append(Photo(path.name, torch.as_tensor(points)[None], torch.as_tensor(sigma)[None], *image.shape[:2]))
-    return photos
+def read_photo(path: Path) -> Photo | None:
+    """The best face of a picture; a picture without one is named and gives None."""
+    try:
+        image = read_image(path)
+        faces = detect_faces(image)
+    except Pyface3dError as error:
+        print(f"{path.name}: {error}")
+        return None
+    if not faces:
+        print(f"{path.name}: no face found")
+        return None
+    points, sigma = landmarks68(image, faces[0])
+    return Photo(path.name, torch.as_tensor(points)[None], torch.as_tensor(sigma)[None], *image.shape[:2])
 
 
 def percent(photo: Photo, fit: LandmarkFit) -> Tensor:
@@ -127,7 +124,9 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=8)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    report = check(load_face_model(arguments.model), read_photos(arguments.folder), arguments.splits)
+    found = [read_photo(path) for path in sorted(arguments.folder.iterdir())]
+    photos = [photo for photo in found if photo is not None]
+    report = check(load_face_model(arguments.model), photos, arguments.splits)
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1))
 

@@ -47,7 +47,7 @@ _CACHE: "WeakKeyDictionary[FaceModel, DenseFace]" = WeakKeyDictionary()
 
 
 def dense_face(model: "FaceModel") -> DenseFace:
-    """The arrays of ``model``, computed once for each model.
+    """The arrays of ``model``, computed once for each model, on the CPU wherever the model is.
 
     Raises:
         InputError: the model has no albedo.
@@ -55,12 +55,13 @@ def dense_face(model: "FaceModel") -> DenseFace:
     if model not in _CACHE:
         if model.albedo_kind == "none" or model.albedo_dim == 0:
             raise InputError(f"model {model.name!r} has no albedo, so pixels cannot be fitted: fit landmarks only")
+        on_cpu = model.to("cpu")
         with torch.no_grad():
-            mean, basis = evaluate_affine(model, lambda verts: verts.float())
-            albedo_mean, albedo_basis = _affine_albedo(model)
+            mean, basis = evaluate_affine(on_cpu, lambda verts: verts.float())
+            albedo_mean, albedo_basis = _affine_albedo(on_cpu)
         _CACHE[model] = DenseFace(
             *(mean, basis, model.identity_dim, albedo_mean, albedo_basis, model.albedo_kind == "uv"),
-            facial_skin(model, mean),
+            facial_skin(on_cpu, mean),
         )
     return _CACHE[model]
 

@@ -1,4 +1,4 @@
-"""Refine a landmark fit on pixels: light, albedo, then pose, identity and expression, with what hides the face left out.
+"""Refine a landmark fit on pixels: light, albedo, then pose and shape, with what hides the face left out.
 
 Expectation and maximisation take turns. The M-step is Levenberg-Marquardt on everything at once: shaded skin points
 against the photo (`pyface3d.fit.pixels`), landmarks, and the priors of light, albedo, identity and expression. The
@@ -55,7 +55,8 @@ CROP_SIZE = 192
 
 _CROP_MARGIN = 1.5  # side of the crop over the landmarks' extent
 _MAX_POINTS = 3500
-_EFFECTIVE = 250.0  # independent measurements in a whole face of pixels; see `docs/fit.md`
+_EFFECTIVE = 120.0  # independent measurements in a whole face of pixels; see `docs/fit.md`
+_LIGHT_WEIGHT = 0.4  # of the light's prior: 27 numbers over a whole face are well determined
 _LANDMARK_ROBUST = 3.5
 _NOISE_FIRST, _NOISE_LEAST, _NOISE_MOST = Noise(0.14, 0.07), Noise(0.05, 0.02), Noise(0.11, 0.05)
 
@@ -104,7 +105,7 @@ def fit_photometric(
     share_identity: bool = False,
     identity_weight: float = 1.0,
     expression_weight: float = 1.0,
-    albedo_weight: float = 1.0,
+    albedo_weight: float = 0.5,
     pixel_weight: float = 1.0,
 ) -> PhotometricFit:
     """Fit ``model`` to the pixels of B photos, from their landmark fit.
@@ -144,6 +145,22 @@ def fit_photometric(
         ).run(_STAGES[unknowns], albedo_weight, pixel_weight)
 
 
+def render_fit(model: "FaceModel", fit: PhotometricFit) -> list[Rendering]:
+    """The fitted heads as their photos' cameras see them, at the photos' size."""
+    dense = dense_face(model)
+    topology = model.topology.to("cpu")
+    coefficients = torch.cat([fit.identity, fit.expression], 1).double().cpu()
+    drawn = []
+    with torch.no_grad():
+        for b in range(len(fit)):
+            part = slice(b, b + 1)
+            state = FaceState(fit.rotation[part].cpu(), fit.translation[part].cpu(), coefficients[part])
+            camera = fit.camera[b].to("cpu", torch.float32)
+            look = Appearance(fit.light[b].cpu(), fit.albedo[b].cpu())
+            drawn.append(render(dense, topology, camera, state, look))
+    return drawn
+
+
 class _Fitter:
     """The alternation for one batch of photos."""
 
@@ -157,17 +174,20 @@ class _Fitter:
         weights: tuple[float, float],
     ) -> None:
         self.model, self.start, self.dense = model, start, dense_face(model)
-        self.topology = model.topology
+        self.topology = model.topology.to("cpu")
         double = start.camera.to("cpu", torch.float64)
         self.problem = LandmarkProblem(
             *(sparse_face(model), expression_prior(model)),
             *(start.given.double().cpu(), start.sigma.double().cpu(), double.focal, double.center),
-            *(*weights, share and len(start) > 1),
+            identity_weight=weights[0],
+            expression_weight=weights[1],
+            share=share and len(start) > 1,
         )
         coefficients = torch.cat([start.identity, start.expression], 1).double().cpu()
         self.state = FaceState(start.rotation.double().cpu(), start.translation.double().cpu(), coefficients)
         self.boxes = [_face_box(points) for points in start.points.double().cpu()]
-        mean, self.light_precision = light_prior()
+        mean, precision = light_prior()
+        self.light_precision = _LIGHT_WEIGHT * precision
         self.light_mean = mean
         self.photos = []
         for b, box in enumerate(self.boxes):
@@ -194,7 +214,7 @@ class _Fitter:
 
     def _look(self, b: int) -> None:
         photo = self.photos[b]
-        photo.rendering = render(self.dense, self.topology, photo.crop, self._one(b), photo.appearance)
+        photo.rendering = render(self.dense, self.topology, photo.crop.camera, self._one(b), photo.appearance)
 
     def _judge(self, b: int, first: bool) -> None:
         """E-step: noise from the pixels believed so far, then the belief anew."""

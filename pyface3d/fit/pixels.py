@@ -81,11 +81,11 @@ class Rendering:
     """The face as the model has it now.
 
     Attributes:
-        colour: perceived colours, (S, S, 3), 0 off the head.
-        covered: (S, S) bool, the whole head.
-        facial: (S, S) bool, facial skin only.
-        face_index, barycentrics: as rasterised, (S, S) and (S, S, 3).
-        facing: cosine between normal and viewing ray, (S, S).
+        colour: perceived colours, (H, W, 3), 0 off the head.
+        covered: (H, W) bool, the whole head.
+        facial: (H, W) bool, facial skin only.
+        face_index, barycentrics: as rasterised, (H, W) and (H, W, 3).
+        facing: cosine between normal and viewing ray, (H, W).
     """
 
     colour: Tensor
@@ -96,14 +96,13 @@ class Rendering:
     facing: Tensor
 
 
-def render(dense: DenseFace, topology: Topology, crop: Crop, state: FaceState, appearance: Appearance) -> Rendering:
-    """Draw the head of a one-photo ``state`` into the crop."""
+def render(dense: DenseFace, topology: Topology, camera: Camera, state: FaceState, appearance: Appearance) -> Rendering:
+    """Draw the head of a one-photo ``state`` as the one ``camera`` sees it."""
     verts = dense.verts(state.coefficients)
     rotation, translation = state.rotation.float(), state.translation.float()
     placed = verts @ rotation.transpose(1, 2) + translation[:, None]
     normals = vertex_normals(verts, topology) @ rotation.transpose(1, 2)
-    size = len(crop.image)
-    fragments = rasterize(crop.camera.project(placed), topology, size, size)
+    fragments = rasterize(camera.project(placed), topology, camera.height, camera.width)
     kept = torch.cat([normals, placed, dense.face[None, :, None].to(verts)], -1)
     maps = interpolate(kept, fragments, topology)[0]
     normal = F.normalize(maps[..., :3], dim=-1)

@@ -67,7 +67,7 @@ def check_plausibility(model: "FaceModel", fit: FaceFit) -> Plausibility:
     with torch.no_grad():
         verts = fit.verts(model).double().cpu()
         patch = _patch(model)
-        landmarks = model.landmarks("ibug68").points(verts, model.topology)
+        landmarks = model.landmarks("ibug68").to("cpu").points(verts, model.topology.to("cpu"))
         right, left = landmarks[:, [36, 39]].mean(1), landmarks[:, [42, 45]].mean(1)
         normals, areas = _normals(verts[:, patch.corners])
         against = (normals * patch.neutral_normals).sum(-1) < 0
@@ -146,12 +146,13 @@ def _normals(triangles: Tensor) -> tuple[Tensor, Tensor]:
 def _patch(model: "FaceModel") -> _Patch:
     """Skin triangles round mouth and eyes that face forward in the mean face, so not the mouth's inside."""
     if model not in _PATCHES:
+        on_cpu = model.to("cpu")
         like = torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)
-        neutral = model.vertices(*like).double()
-        faces = model.topology.faces.long()
-        marks = model.landmarks("ibug68").points(neutral, model.topology)[0, [*_EYES, *_MOUTH]]
+        neutral = on_cpu.vertices(*like).double()
+        faces = on_cpu.topology.faces.long()
+        marks = on_cpu.landmarks("ibug68").points(neutral, on_cpu.topology)[0, [*_EYES, *_MOUTH]]
         near = torch.cdist(neutral[0], marks).amin(1) <= _REACH_MM
-        skin = joined_vertices(faces, model.landmarks("ibug68").faces[[30]])
+        skin = joined_vertices(faces, on_cpu.landmarks("ibug68").faces[[30]])
         normals, areas = _normals(neutral[0, faces])
         wanted = near[faces].all(1) & skin[faces[:, 0]] & (normals[:, 2] > _FACING) & (areas > _LEAST_AREA_MM2)
         corners = faces[wanted]

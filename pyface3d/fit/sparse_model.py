@@ -20,8 +20,8 @@ NUM_JAW = 17
 GAP_PAIRS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 """Landmarks that face each other across the mouth and the eyes, upper first: they may touch but not pass."""
 
-_LIP_REACH_MM = 5.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
-_LIP_APART_MM = 1.5  # how far two lip vertices may lie apart in x and z to count as facing each other
+_LIP_REACH_MM = 7.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
+_LIP_APART_MM = 2.5  # how far two lip vertices may lie apart in x and z to count as facing each other
 
 _CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
 
@@ -61,12 +61,12 @@ _CACHE: "WeakKeyDictionary[FaceModel, SparseFace]" = WeakKeyDictionary()
 
 
 def sparse_face(model: "FaceModel") -> SparseFace:
-    """The landmarks of ``model``, computed once for each model.
+    """The landmarks of ``model``, computed once for each model, on the CPU wherever the model is.
 
     Relies on what every model here keeps: without pose, vertices are affine in identity and expression.
     """
     if model not in _CACHE:
-        _CACHE[model] = _build(model)
+        _CACHE[model] = _build(model.to("cpu"))
     return _CACHE[model]
 
 
