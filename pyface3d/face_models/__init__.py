@@ -1,7 +1,7 @@
 """Parametric heads: the embedded one, and readers of those that others publish.
 
-To add a model, write a module with a function that returns a `FaceModel`, and name it in ``_BY_NAME`` (it needs no
-file) or in ``_READERS`` (it is told apart by its file).
+To add a model, write a module with a function that returns a `FaceModel`, and name it in ``_SHIPPED`` (its file comes
+with the package) or in ``_READERS`` (it is told apart by its file) and ``_PUBLISHED`` (so that it has a name as well).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "subdivide_model",
 ]
 
-_BY_NAME: dict[str, Callable[[], FaceModel]] = {"head": load_head}
+_SHIPPED: dict[str, Callable[[], FaceModel]] = {"head": load_head}
 
 _READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], FaceModel]]] = {
     "a .safetensors of ours": (lambda path: path.suffix == ".safetensors", read_face_model),
@@ -45,6 +45,15 @@ _READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], FaceModel]]] 
 }
 """Kinds of files: what a path looks like, and what reads it; the first that fits is used."""
 
+_PUBLISHED: dict[str, tuple[tuple[str, ...], str]] = {
+    "ict": (
+        ("ict_facekit/ict_facekit_light.npz", "ict_facekit", "ICT-FaceKit"),
+        "github.com/ICT-VGL/ICT-FaceKit (MIT)",
+    ),
+    "gnm": (("gnm_head.npz",), "Google's release of GNM (Apache-2.0)"),
+}
+"""Models of others by name: where their files are looked for under the folder ``PYFACE3D_MODELS``, and their source."""
+
 MAX_LEVEL = 2
 
 
@@ -52,7 +61,8 @@ def load_face_model(name_or_path: str | os.PathLike[str] = "head", level: int = 
     """A face model by name or from a file; loaded once per process, so treat it as read-only.
 
     Args:
-        name_or_path: ``"head"``, or a path: our own ``.safetensors``, ICT-FaceKit's folder or ``.npz``, GNM's ``.npz``.
+        name_or_path: ``"head"``; a path: our own ``.safetensors``, ICT-FaceKit's folder or ``.npz``, GNM's ``.npz``; or
+            ``"ict"`` or ``"gnm"``, looked for in the folder that the environment variable PYFACE3D_MODELS names.
         level: how often each triangle is cut into four (0 to 2); linear models only.
 
     Returns:
@@ -63,13 +73,26 @@ def load_face_model(name_or_path: str | os.PathLike[str] = "head", level: int = 
         AssetError: the file is damaged or inconsistent.
     """
     name = os.fspath(name_or_path)
-    if name in _BY_NAME:
+    if name in _SHIPPED:
         return _load(name, None, level)
-    path = Path(name)
+    path = _published(name) if name in _PUBLISHED else Path(name)
     if not path.exists():
-        known = ", ".join(_BY_NAME)
+        known = ", ".join([*_SHIPPED, *_PUBLISHED])
         raise InputError(f"no face model is called {name!r} and no such file exists; names are: {known}")
     return _load(str(path.resolve()), path.stat().st_mtime_ns, level)
+
+
+def _published(name: str) -> Path:
+    places, source = _PUBLISHED[name]
+    folder = os.environ.get("PYFACE3D_MODELS")
+    if folder is not None:
+        for place in places:
+            if (Path(folder) / place).exists():
+                return Path(folder) / place
+    raise InputError(
+        f"face model {name!r} does not come with this package: get it from {source} and set PYFACE3D_MODELS to the "
+        f"folder that holds {places[-1]}, or give its path"
+    )
 
 
 @lru_cache(maxsize=8)
@@ -82,7 +105,7 @@ def _load(name: str, modified_ns: int | None, level: int) -> FaceModel:
             raise InputError(f"level must be 0 for model {coarser.name!r}, got {level}: only linear models subdivide")
         return subdivide_model(coarser)
     if modified_ns is None:
-        return _BY_NAME[name]()
+        return _SHIPPED[name]()
     for fits, read in _READERS.values():
         if fits(Path(name)):
             return read(Path(name))

@@ -58,7 +58,7 @@ def other_arrays(path: Path, schema: Mapping[str, Field]) -> list[str]:
 
 def check_index(path: Path, key: str, index: NDArray[Any], limit: int, lowest: int = 0) -> NDArray[np.int64]:
     """``index`` as int64, after a look at its range."""
-    low, high = int(index.min(initial=limit)), int(index.max(initial=lowest))
+    low, high = (int(index.min()), int(index.max())) if index.size else (lowest, lowest)
     if index.size and (low < lowest or high >= limit):
         raise AssetError(f"{path}: {key} must lie in [{lowest}, {limit}), got {low} to {high}; get the file again")
     return index.astype(np.int64)

@@ -42,16 +42,32 @@ class FaceModel(Protocol):
     deviations of the model's population; actions of ``expression_names`` run from 0 to 1.
     """
 
-    name: str
-    topology: Topology
-    expression_names: tuple[str, ...]
-    mirror: Tensor
-    """Vertex on the other side of the face, (V,) int64."""
-    regions: Mapping[str, Tensor]
-    """Named parts of the mesh, (V,) bool each."""
-    card: Mapping[str, Any]
-    """Source, licence and how the file was made."""
-    albedo_kind: Literal["uv", "vertex", "none"]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def topology(self) -> Topology: ...
+
+    @property
+    def expression_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def mirror(self) -> Tensor:
+        """Vertex on the other side of the face, (V,) int64."""
+        ...
+
+    @property
+    def regions(self) -> Mapping[str, Tensor]:
+        """Named parts of the mesh, (V,) bool each."""
+        ...
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Source, licence and how the file was made."""
+        ...
+
+    @property
+    def albedo_kind(self) -> Literal["uv", "vertex", "none"]: ...
 
     @property
     def identity_dim(self) -> int: ...

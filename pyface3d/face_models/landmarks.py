@@ -13,11 +13,11 @@ IBUG68_GROUPS: dict[str, range] = {
     "outer_lips": range(48, 60),
     "inner_lips": range(60, 68),
 }
-"""The 68 points of iBUG/300-W. Left and right are the subject's; the jaw runs from the subject's right ear to the left."""
+"""The 68 points of iBUG/300-W. Left and right are the subject's; the jaw runs from the right ear to the left."""
 
 IBUG68_FLIP: tuple[int, ...] = (
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
+    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
 )  # fmt: skip
 """Index of the point on the other side of the face."""
 

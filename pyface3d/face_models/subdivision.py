@@ -30,7 +30,7 @@ class Subdivision:
 
 
 def subdivide(topology: Topology) -> Subdivision:
-    """Loop's scheme with Warren's weights: inner edges 3/8, 3/8, 1/8, 1/8; boundary edges and vertices as a cubic spline.
+    """Loop's scheme with Warren's weights: inner edges 3/8, 3/8, 1/8, 1/8; the boundary is a cubic spline.
 
     Texture coordinates are halved linearly, so every island keeps its outline. Source: Loop, Smooth subdivision
     surfaces based on triangles, 1987; Warren, Subdivision methods for geometric design, 1995.

@@ -1,4 +1,4 @@
-"""Albedo space: the CC0 MakeHuman skins in our chart, mixed over the range of human skin, with eyes, brows and teeth."""
+"""Albedo space: the CC0 MakeHuman skins in our chart, mixed over human skin tones, with eyes, brows and teeth."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _fixed_parts(part: Ints, place: Array) -> Array:
 
 
 def _mouth_shade(depth_mm: Array) -> Array:
-    """Darkening towards the back of the mouth, where little light comes: without it molars shine through parted lips."""
+    """Darkening towards the back of the mouth, where little light comes: else molars shine through parted lips."""
     return 0.15 + 0.85 * np.exp(-((depth_mm / 20.0) ** 2))
 
 

@@ -97,7 +97,7 @@ class _Layout:
     uv_faces: Ints
 
     def place_disk(self, box: str, rows: Ints, faces: Ints, split: Ints | None) -> None:
-        """Flatten a disk of triangles; ``split`` maps vertex copies (index >= V) of an opened seam to their original."""
+        """Flatten a disk of triangles; ``split`` maps vertex copies (index >= V) of an opened seam to originals."""
         used, local = np.unique(faces, return_inverse=True)
         local = local.reshape(faces.shape)
         source = used if split is None else np.append(np.arange(len(self.verts)), split)[used]
@@ -132,7 +132,7 @@ class _Layout:
                 partner = corner_sets.get(tuple(sorted(self.mirror[faces[row]].tolist())))
                 if partner is None:
                     raise ValueError(f"triangle {row} of {name} has no mirror image")
-                left_corner = {v: c for v, c in zip(faces[partner].tolist(), self.uv_faces[partner].tolist())}
+                left_corner = dict(zip(faces[partner].tolist(), self.uv_faces[partner].tolist()))
                 self.uv_faces[row] = [left_corner[v] for v in self.mirror[faces[row]].tolist()]
             rows = np.nonzero(parts == index)[0]
             used, local = np.unique(self.uv_faces[rows], return_inverse=True)
@@ -145,7 +145,7 @@ class _Layout:
 
 
 def flatten(verts: Array, faces: Ints, outline: Ints, density: Array, box: tuple[float, float, float, float]) -> Array:
-    """Disk of triangles -> points in ``box``, (n, 2), v down; ``outline`` runs clockwise on the page from the top middle."""
+    """Disk of triangles -> points in ``box``, (n, 2), v down; ``outline`` is clockwise on the page from its top."""
     filled_verts, filled_faces, filled_density = _fill_holes(verts, faces, outline, density)
     rim = _on_superellipse(verts[outline], density[outline], box)
     weights = _mean_value_weights(filled_verts, filled_faces)
@@ -244,11 +244,17 @@ def _outline(verts: Array, faces: Ints, density: Array) -> Ints:
 
 
 def _on_superellipse(ring: Array, density: Array, box: tuple[float, float, float, float]) -> Array:
-    """Points of the ring spread by length over |x|^4 + |y|^4 = 1 in the box, clockwise from the top middle."""
+    """Points of the ring spread by length over |x|^p + |y|^p = 1 in the box, clockwise from the top middle.
+
+    The skin fills its box (p = 4); small islands are rounder (p = 2.5), lest a triangle with all corners on a nearly
+    straight stretch of the rim become flat.
+    """
+    power = 2.0 / (4.0 if box == BOXES["skin"] else 2.5)
     angles = np.linspace(0.0, 2 * np.pi, 4001)
     width, height = box[2] - box[0], box[3] - box[1]
     x, y = np.sin(angles), np.cos(angles)
-    curve = np.stack([np.sign(x) * np.abs(x) ** 0.5 * width / 2, -np.sign(y) * np.abs(y) ** 0.5 * height / 2], axis=1)
+    rounded = np.stack([np.sign(x) * np.abs(x) ** power, -np.sign(y) * np.abs(y) ** power], axis=1)
+    curve = 0.5 * rounded * [width, height]
     curve_length = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1)))
     steps = np.linalg.norm(np.roll(ring, -1, axis=0) - ring, axis=1) * 0.5 * (density + np.roll(density, -1))
     place = np.append(0.0, np.cumsum(steps))[:-1] / steps.sum() * curve_length[-1]

@@ -31,7 +31,7 @@ class Population:
 
 @dataclass(frozen=True)
 class IdentitySpace:
-    """Mean head (V, 3) and components (I, V, 3), mm per standard deviation; ``variance_kept`` of the weighted variance."""
+    """Mean head (V, 3) and components (I, V, 3), mm per standard deviation; share of weighted variance kept."""
 
     mean: Array
     components: Array
@@ -111,7 +111,7 @@ def project(space: IdentitySpace, heads: Array, weights: Array, ridge: float = 0
 
 
 def _without_rigid(shapes: Array, reference: Array, weights: Array) -> Array:
-    """Shapes (K, n, 3) less the part a rigid motion of ``reference`` explains, as the alignment takes it from the data."""
+    """Shapes (K, n, 3) less what a rigid motion of ``reference`` explains, as alignment takes it from the data."""
     centre = (weights[:, None] * reference).sum(axis=0) / weights.sum()
     arm = reference - centre
     motions = [np.broadcast_to(axis, arm.shape) for axis in np.eye(3)] + [np.cross(axis, arm) for axis in np.eye(3)]

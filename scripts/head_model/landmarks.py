@@ -1,7 +1,8 @@
 """Where the 68 iBUG points lie on the head: picked once on the base mesh, subject's left side and midline only.
 
 Frontal positions in millimetres on the MakeHuman template. First guesses came from a landmark detector on
-renders and from ICT-FaceKit's landmark vertices after alignment; then corrected by eye (lid margins, inner lips, brows).
+renders and from ICT-FaceKit's landmark vertices after alignment; then corrected by eye (lid margins, inner lips,
+brows).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def eye_centres(head: SourceHead, verts: Array) -> Array:
 
 
 def build_regions(head: SourceHead, verts: Array, marks: Array) -> dict[str, np.ndarray]:
-    """Vertex masks (V,) bool of the mean head ``verts`` (V, 3) with its 68 points ``marks``; all are mirror-symmetric."""
+    """Vertex masks (V,) bool of the mean head ``verts`` (V, 3) with its 68 points ``marks``; all symmetric."""
     part = head.part
     masks = {
         "skin": part("skin"),
@@ -30,7 +30,7 @@ def build_regions(head: SourceHead, verts: Array, marks: Array) -> dict[str, np.
         "lashes": part("left_upper_lashes", "left_lower_lashes", "right_upper_lashes", "right_lower_lashes"),
     }
     skin = masks["skin"]
-    x, y, z = verts.T
+    y, z = verts[:, 1], verts[:, 2]
     brow_y, chin = marks[17:27, 1].max(), marks[8]
     jaw = marks[:17]
     ears = skin & _ear_mask(head)
@@ -62,11 +62,16 @@ def build_regions(head: SourceHead, verts: Array, marks: Array) -> dict[str, np.
 
 def face_importance(head: SourceHead, verts: Array, eyes: Array) -> Array:
     """Weight of every vertex in calibration and PCA, (V,): 1 on the face, fading to 0.05 at the back of the skull."""
-    x, y, z = (verts - eyes.mean(axis=0)).T
+    _, y, z = (verts - eyes.mean(axis=0)).T
     behind = np.exp(-np.maximum(0.0, -(z + 35.0)) / 25.0)
     above = np.exp(-np.maximum(0.0, y - 70.0) / 20.0)
     below = np.exp(-np.maximum(0.0, -(y + 118.0)) / 10.0)
     return np.clip(behind * above * below, 0.05, 1.0)
+
+
+def texel_density(head: SourceHead, importance: Array) -> Array:
+    """Texels per millimetre wanted at each vertex, relative to the face: few behind it, half as many on the ears."""
+    return (0.05 + 0.95 * importance**1.5) * np.where(_ear_mask(head), 0.5, 1.0)
 
 
 def jaw_skin(head: SourceHead) -> np.ndarray:
@@ -79,7 +84,7 @@ def _near(verts: Array, points: Array, distance_mm: float) -> np.ndarray:
 
 
 def _ear_mask(head: SourceHead) -> np.ndarray:
-    """The auricle: vertices that the targets of its wing, lobe and flap move by a quarter of their largest displacement."""
+    """The auricle: what the targets of its wing, lobe and flap move by a quarter of their largest displacement."""
     names = [i for i, name in enumerate(head.local_names) if name[2:].startswith(("ear-wing", "ear-lobe", "ear-flap"))]
     moved = np.linalg.norm(head.local_shapes[names, 0], axis=2)
     return (moved > 0.25 * moved.max(axis=1, keepdims=True)).any(axis=0)

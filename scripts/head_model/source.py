@@ -38,7 +38,7 @@ PARTS: dict[str, tuple[str, str]] = {
 LASH_LENGTH = {"upper": 0.4, "lower": 0.2}
 #: The base mesh's dental arches are so wide that molars come through the corners of closed lips.
 ARCH_WIDTH, ARCH_SETBACK_MM = 0.82, 3.5
-#: Share of `mouthClose` (which closes a wide open jaw) that shuts the base mesh's lips, parted by 1.7 mm: scans show 0.8.
+#: Share of `mouthClose` (it closes a wide open jaw) that shuts the base mesh's lips, parted by 1.7 mm; scans: 0.8.
 LIP_CLOSURE = 0.035
 
 #: Phenotypes that shape a head; cup size and firmness do not.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyface3d.errors import AssetError
+from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models import IBUG68_FLIP, load_face_model
 from pyface3d.face_models.ict import NUM_VERTS, arkit_name
 
@@ -30,7 +30,7 @@ def test_folder_and_arrays_agree(ict, ict_path):
     assert torch.equal(folder.topology.uv_faces, ict.topology.uv_faces)
     torch.testing.assert_close(folder.topology.uvs, ict.topology.uvs)
     torch.testing.assert_close(folder.template, ict.template)
-    half = dict(rtol=1e-3, atol=1e-2)  # the arrays hold offsets as float16 centimetres
+    half = {"rtol": 1e-3, "atol": 1e-2}  # the arrays hold offsets as float16 centimetres
     torch.testing.assert_close(folder.identity_basis, ict.identity_basis[: folder.identity_dim], **half)
     for name, shape in zip(folder.expression_names, folder.expression_basis):
         torch.testing.assert_close(shape, ict.expression_basis[ict.expression_names.index(name)], **half)
@@ -87,10 +87,10 @@ def small_arrays(**changes):
     [
         ({"neutral": np.zeros((9, 3), np.float32)}, r"neutral must have shape \(26719, 3\), got \(9, 3\)"),
         ({"identity": np.zeros((1, 5, 3), np.float32)}, "identity must have shape"),
-        ({"faces": np.full((2, 3), NUM_VERTS, np.int32)}, r"faces must lie in \[0, 26719\), got 0 to 26719"),
-        ({"faces": np.full((2, 3), -1, np.int32)}, r"faces must lie in \[0, 26719\), got -1 to 0"),
-        ({"uv_faces": np.full((2, 3), 4, np.int32)}, r"uv_faces must lie in \[0, 4\), got 0 to 4"),
-        ({"faces": np.zeros((2, 3), np.float32)}, "faces has dtype float32"),
+        ({"faces": np.full((2, 3), NUM_VERTS, np.int32)}, r"faces must lie in \[0, 26719\), got 26719 to 26719"),
+        ({"faces": np.full((2, 3), -1, np.int32)}, r"faces must lie in \[0, 26719\), got -1 to -1"),
+        ({"uv_faces": np.full((2, 3), 4, np.int32)}, r"uv_faces must lie in \[0, 4\), got 4 to 4"),
+        ({"faces": np.zeros((2, 3), np.float32)}, "faces must hold integers, got dtype float32"),
         ({"neutral": np.full((NUM_VERTS, 3), np.nan, np.float32)}, "neutral holds NaN or infinity"),
         ({"expression_names": np.array(["a", "b"])}, "expression must have shape"),
     ],
@@ -110,13 +110,24 @@ def test_a_missing_array_and_no_archive_at_all(tmp_path):
     with pytest.raises(AssetError, match="array 'faces' is missing"):
         load_face_model(path)
     path.write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(AssetError, match="cannot read"):
+    with pytest.raises(InputError, match="is not a face model that is known here"):
         load_face_model(path)
 
 
 def test_a_folder_that_is_not_ict_facekit(tmp_path):
-    with pytest.raises(AssetError, match="generic_neutral_mesh.obj is missing"):
+    with pytest.raises(AssetError, match=r"generic_neutral_mesh\.obj is missing"):
         load_face_model(tmp_path)
     (tmp_path / "generic_neutral_mesh.obj").write_text("v 0 0 0\nv 1 0 0\nf 1/1 2/1 1/1\nvt 0 0\n")
     with pytest.raises(AssetError, match="wanted 26719 vertices, got 2"):
         load_face_model(tmp_path)
+
+
+def test_found_by_name_in_the_models_folder(ict_path, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYFACE3D_MODELS", str(ict_path.parent))
+    assert load_face_model("ict").identity_dim == 100
+    monkeypatch.setenv("PYFACE3D_MODELS", str(tmp_path))
+    with pytest.raises(InputError, match=r"get it from github\.com/ICT-VGL/ICT-FaceKit \(MIT\)"):
+        load_face_model("ict")
+    monkeypatch.delenv("PYFACE3D_MODELS")
+    with pytest.raises(InputError, match="does not come with this package"):
+        load_face_model("gnm")

@@ -25,6 +25,9 @@ def slow_loop(verts, faces):
             fine[a, b] = 0.5 * (verts[a] + verts[b])
     for v in range(len(verts)):
         around = [edge for edge in sides if v in edge]
+        if not around:
+            fine[v] = verts[v]
+            continue
         rim = [edge for edge in around if len(sides[edge]) == 1]
         used, weight = (rim, 0.125) if rim else (around, 3 / 16 if len(around) == 3 else 3 / (8 * len(around)))
         others = [verts[a if b == v else b] for a, b in used]
