@@ -89,9 +89,11 @@ def _build(model: "FaceModel") -> FaceAreas:
     nose = inside([29, 31, 33, 35], 0.14)
     nostrils = inside([31, 32, 33, 34, 35], 0.06, 0.35) & (verts[:, 1] < marks[30, 1] + 0.05 * unit)
     back = z + 0.25 * (y > 1.1) * (y - 1.1)
-    ears = (x.abs() > 0.95) & (y < 0.35) & (y > -1.25)
+    ears = _part(model, ("ears",))
+    if not bool(ears.any()):
+        ears = (x.abs() > 0.95) & (y < 0.35) & (y > -1.25) & (z > -1.75)
     front = _ramp(back, -1.55, -1.15) * _ramp(-x.abs(), -1.32, -1.12)
-    front = torch.maximum(front, ears * _ramp(z, -2.05, -1.8))
+    front = torch.maximum(front, ears.float())
     above_jaw = y - torch.from_numpy(_height_of_jaw(((marks - middle) / unit).numpy(), x.numpy()))
     face = front * _ramp(-y, -1.45, -1.05) * _ramp(above_jaw, -0.15, 0.05)
     core = face * (z > -0.95) * _ramp(-y, -0.9, -0.7) * (~(lips | brows | lids | nostrils)).float() * skin

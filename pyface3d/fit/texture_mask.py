@@ -20,7 +20,7 @@ from pyface3d.fit.texture_view import FaceView
 
 _LEARN = 20_000  # pixels that skin is learnt from; more change nothing
 _FACE_LOG_ODDS = 1.5  # before any colour is seen: a pixel the fit puts on the face shows the face about 4 times in 5
-_MISFIT_LOG_ODDS = -3.0  # where the photometric fit gave a pixel up
+_MISFIT_LOG_ODDS = -2.5  # for skin that the photometric fit gave up: it knows shape and light better than colour
 _CLAMP = 6.0  # on log odds, so that no pixel outvotes its neighbourhood
 _SMOOTH = 0.012  # of the face's size: window of the edge-aware smoothing
 _RING = 0.035  # of the face's size: how far around an eye, a brow or the mouth skin must be seen
@@ -91,7 +91,7 @@ def face_mask(
     area = {name: drawn[..., index] for index, name in enumerate(names)}
     seed = area["core"] * (view.cosine.numpy() > 0.35) * covered
     if inliers is not None:
-        seed = seed * np.where(inliers.numpy(), 1.0, 0.1).astype(np.float32)
+        seed = seed * np.where(inliers.numpy(), 1.0, 0.3).astype(np.float32)
     chosen = np.flatnonzero(seed.ravel() > 0.05)
     if len(chosen) < _LEAST:
         empty = torch.zeros(covered.shape)
@@ -135,7 +135,7 @@ def face_mask(
     elif nose < _MASKED_NOSE and lips < _MASKED_LIPS:
         odds -= area["lower"] * _MASKED_LOG_ODDS
     if inliers is not None:
-        odds = np.where(inliers.numpy(), odds, np.minimum(odds, 0) + _MISFIT_LOG_ODDS)
+        odds += np.where(inliers.numpy() | special, 0, _MISFIT_LOG_ODDS)
     odds = np.asarray(np.clip(odds, -_CLAMP, _CLAMP), np.float32)
     # Skin must be seen around an eye, a brow or a mouth before their own odd colours are believed.
     around = _mean_over(_sigmoid(odds), plain, _RING * view.size_px)
