@@ -13,23 +13,21 @@
 // homogeneous edge function is z_a z_b edge(a, b): the same test with the sign flipped on an edge that crosses the
 // plane of the camera. So such a face is clipped pixel by pixel: those of positive depth are drawn, exactly.
 #pragma once
-#include <cfloat>
-
 #include "core/vec.h"
 
 namespace pyface3d {
 
-// A corner in the image: x, y in pixels, depth z, and its weight w in the perspective division (NaN: cannot be drawn).
+// A corner in the image: x, y in pixels, depth z, and its weight w in the perspective division: negative behind the
+// camera, NaN where the corner cannot be drawn.
 template <class T> struct RasterVertex {
   T x, y, z, w;
 };
 
 template <class T> PF3D_HD RasterVertex<T> raster_vertex(Vec3<T> p, bool perspective) {
-  constexpr double kFar = 1e100;  // no product below overflows; false for NaN and inf
+  constexpr T kFar = sizeof(T) == 4 ? T(1) : T(1e208);  // doubles beyond 1e100 go too: then no product below overflows
   const T w = perspective ? T(1) / p.z : T(1);
-  const bool drawable = fabs(double(p.x)) < kFar && fabs(double(p.y)) < kFar && fabs(double(p.z)) < kFar &&
-                        fabs(double(w)) < kFar;
-  return {p.x, p.y, p.z, drawable ? w : T(NAN)};
+  const T reach = (fabs(p.x) + fabs(p.y) + fabs(p.z) + fabs(w)) * kFar;
+  return {p.x, p.y, p.z, w + T(0) * reach};  // 0 times NaN or infinity is NaN
 }
 
 // Sign-exact a.y b.x - a.x b.y.
@@ -49,38 +47,53 @@ template <class T> PF3D_HD int edge_side(double e, Vec2<T> a, Vec2<T> b) {
   return b.x < a.x ? 1 : b.x > a.x ? -1 : 0;
 }
 
-// The edge values of one face at one pixel.
+// e_0, e_1, e_2 of one face at one pixel.
 struct EdgeValues {
   double e[3];
 };
 
-template <class T>
-PF3D_HD EdgeValues edge_values(const RasterVertex<T> (&v)[3], T px, T py) {
+template <class T> PF3D_HD EdgeValues edge_values(const RasterVertex<T> (&v)[3], T px, T py) {
   const Vec2<T> a{v[0].x - px, v[0].y - py}, b{v[1].x - px, v[1].y - py}, c{v[2].x - px, v[2].y - py};
   return {{edge(b, c), edge(c, a), edge(a, b)}};
 }
 
-// Depth at a pixel with these edge values; positive and finite, or the pixel is not drawn.
+// Depth of the face's plane at a pixel, whether the face covers it or not.
 template <class T> PF3D_HD double raster_depth(const RasterVertex<T> (&v)[3], const EdgeValues& at) {
   const double m0 = at.e[0] * v[0].w, m1 = at.e[1] * v[1].w, m2 = at.e[2] * v[2].w;
-  return (m0 * v[0].z + m1 * v[1].z + m2 * v[2].z) / (m0 + m1 + m2);
+  return (m0 * v[0].z + m1 * v[1].z + m2 * v[2].z) * (1 / (m0 + m1 + m2));
 }
 
-// Whether the face is drawn at the pixel with middle (px, py), and its depth there.
+// What a pixel shows of a face.
+template <class T> struct RasterSample {
+  Vec3<T> barycentrics;
+  T depth;
+};
+
+template <class T> PF3D_HD RasterSample<T> raster_sample(const RasterVertex<T> (&v)[3], const EdgeValues& at) {
+  const double m0 = at.e[0] * v[0].w, m1 = at.e[1] * v[1].w, m2 = at.e[2] * v[2].w;
+  const double inverse = 1 / (m0 + m1 + m2);
+  return {{T(m0 * inverse), T(m1 * inverse), T(m2 * inverse)}, T(raster_depth(v, at))};
+}
+
+// The full test where a sign is not plain: a middle on an edge, a back face, a corner behind the camera.
 template <class T>
-PF3D_HD bool covers(const RasterVertex<T> (&v)[3], T px, T py, bool cull_back, bool perspective, T& depth) {
+PF3D_HD bool covers(const RasterVertex<T> (&v)[3], T px, T py, const EdgeValues& at, bool cull_back) {
   const Vec2<T> a{v[0].x - px, v[0].y - py}, b{v[1].x - px, v[1].y - py}, c{v[2].x - px, v[2].y - py};
-  const EdgeValues at{{edge(b, c), edge(c, a), edge(a, b)}};
-  int s0 = edge_side(at.e[0], b, c), s1 = edge_side(at.e[1], c, a), s2 = edge_side(at.e[2], a, b);
-  if (perspective) {
-    const bool behind0 = v[0].z < 0, behind1 = v[1].z < 0, behind2 = v[2].z < 0;
-    s0 = behind1 != behind2 ? -s0 : s0;
-    s1 = behind2 != behind0 ? -s1 : s1;
-    s2 = behind0 != behind1 ? -s2 : s2;
-  }
-  if (s0 == 0 || s0 != s1 || s1 != s2 || (cull_back && s0 < 0)) return false;
-  depth = T(raster_depth(v, at));
-  return depth > T(0) && double(depth) < DBL_MAX;
+  const bool behind0 = v[0].w < 0, behind1 = v[1].w < 0, behind2 = v[2].w < 0;
+  const int s0 = edge_side(at.e[0], b, c) * (behind1 != behind2 ? -1 : 1);
+  const int s1 = edge_side(at.e[1], c, a) * (behind2 != behind0 ? -1 : 1);
+  const int s2 = edge_side(at.e[2], a, b) * (behind0 != behind1 ? -1 : 1);
+  return s0 == s1 && s1 == s2 && (s0 > 0 || (s0 < 0 && !cull_back));
+}
+
+// Whether the face is drawn at the pixel with middle (px, py), and what is seen of it.
+template <class T>
+PF3D_HD bool sample_face(const RasterVertex<T> (&v)[3], T px, T py, bool cull_back, RasterSample<T>& sample) {
+  const EdgeValues at = edge_values(v, px, py);
+  const bool plain = at.e[0] > 0 && at.e[1] > 0 && at.e[2] > 0 && v[0].w > 0 && v[1].w > 0 && v[2].w > 0;
+  if (!plain && !covers(v, px, py, at, cull_back)) return false;
+  sample = raster_sample(v, at);
+  return sample.depth > T(0) && sample.depth < T(INFINITY);  // false for NaN
 }
 
 // Columns [x0, x1] and rows [y0, y1] of the pixels a face may cover; empty when x0 > x1 or y0 > y1.
@@ -90,14 +103,14 @@ struct PixelBox {
 
 // Never too small: rounding keeps order, so a bound that moves lands on a pixel's middle at most.
 template <class T>
-PF3D_HD PixelBox pixel_box(const RasterVertex<T> (&v)[3], int width, int height, bool perspective) {
+PF3D_HD PixelBox pixel_box(const RasterVertex<T> (&v)[3], int width, int height) {
   const T weight = v[0].w + v[1].w + v[2].w;
-  const bool behind[3] = {v[0].z < T(0), v[1].z < T(0), v[2].z < T(0)};
+  const bool behind[3] = {v[0].w < T(0), v[1].w < T(0), v[2].w < T(0)};
   const int num_behind = behind[0] + behind[1] + behind[2];
   if (weight != weight || num_behind == 3) return {0, -1, 0, -1};
   const T right = T(width), bottom = T(height);
   T x_min = right, x_max = T(0), y_min = bottom, y_max = T(0);
-  if (num_behind == 0 || !perspective) {
+  if (num_behind == 0) {
     x_min = fmin(v[0].x, fmin(v[1].x, v[2].x));
     x_max = fmax(v[0].x, fmax(v[1].x, v[2].x));
     y_min = fmin(v[0].y, fmin(v[1].y, v[2].y));
@@ -124,14 +137,6 @@ PF3D_HD PixelBox pixel_box(const RasterVertex<T> (&v)[3], int width, int height,
           static_cast<int>(fmax(fmin(floor(x_max - half), right - 1), T(-1))),
           static_cast<int>(fmin(fmax(ceil(y_min - half), T(0)), bottom)),
           static_cast<int>(fmax(fmin(floor(y_max - half), bottom - 1), T(-1)))};
-}
-
-// Barycentrics of a pixel the face covers.
-template <class T> PF3D_HD Vec3<T> raster_barycentrics(const RasterVertex<T> (&v)[3], T px, T py) {
-  const EdgeValues at = edge_values(v, px, py);
-  const double m0 = at.e[0] * v[0].w, m1 = at.e[1] * v[1].w, m2 = at.e[2] * v[2].w;
-  const double inverse = 1 / (m0 + m1 + m2);
-  return {T(m0 * inverse), T(m1 * inverse), T(m2 * inverse)};
 }
 
 // Pull-back of (dL/dbeta, dL/ddepth) to the three corners (x, y, z), M = sum m:

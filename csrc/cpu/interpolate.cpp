@@ -1,4 +1,4 @@
-// csrc/cpu/interpolate.cpp -- the gradient of the attributes is added pixel by pixel in one order, whatever the threads.
+// csrc/cpu/interpolate.cpp -- the gradient of the attributes is added pixel by pixel in one order for any threads.
 #include <algorithm>
 
 #include "core/interpolation.h"

@@ -31,13 +31,13 @@ __device__ void load_face(const T* verts, const int32_t* face, bool perspective,
 
 template <class T, bool kDepthPass>
 __device__ void draw_pixel(const Scene<T>& scene, const RasterVertex<T> (&v)[3], int64_t item, int x, int y) {
-  T depth;
-  if (!covers(v, T(x) + T(0.5), T(y) + T(0.5), scene.cull_back, scene.perspective, depth)) return;
+  RasterSample<T> sample;
+  if (!sample_face(v, T(x) + T(0.5), T(y) + T(0.5), scene.cull_back, sample)) return;
   const int64_t p = (item / scene.num_faces * scene.height + y) * scene.width + x;
   auto* nearest = reinterpret_cast<DepthBits<T>*>(scene.depth) + p;
   if (kDepthPass) {
-    atomicMin(nearest, depth_bits(depth));
-  } else if (*nearest == depth_bits(depth)) {
+    atomicMin(nearest, depth_bits(sample.depth));
+  } else if (*nearest == depth_bits(sample.depth)) {
     atomicMin(reinterpret_cast<unsigned*>(scene.face_index) + p, static_cast<unsigned>(item % scene.num_faces));
   }
 }
@@ -46,7 +46,7 @@ template <class T>
 __device__ PixelBox load_item(const Scene<T>& scene, int64_t item, RasterVertex<T> (&v)[3]) {
   load_face(scene.verts_image + 3 * scene.num_verts * (item / scene.num_faces),
             scene.faces + 3 * (item % scene.num_faces), scene.perspective, v);
-  return pixel_box(v, scene.width, scene.height, scene.perspective);
+  return pixel_box(v, scene.width, scene.height);
 }
 
 // A thread draws a small face by itself; the warp draws the larger ones of its threads together, one after another.
@@ -89,8 +89,8 @@ template <class T> __global__ void resolve_kernel(Scene<T> scene, T* barycentric
     RasterVertex<T> v[3];
     load_face(scene.verts_image + 3 * scene.num_verts * (p / image),
               scene.faces + 3 * int64_t(scene.face_index[p]), scene.perspective, v);
-    store3(barycentrics, p,
-           raster_barycentrics(v, T(p % scene.width) + T(0.5), T(p % image / scene.width) + T(0.5)));
+    const EdgeValues at = edge_values(v, T(p % scene.width) + T(0.5), T(p % image / scene.width) + T(0.5));
+    store3(barycentrics, p, raster_sample(v, at).barycentrics);
   }
 }
 

@@ -258,12 +258,32 @@ def test_faces_of_no_area_cover_nothing(dtype):
     assert not rasterize(verts, Topology(faces, 4), 10, 10, cull="none").mask.any()
 
 
-def test_far_corners(dtype):
-    """Corners a million pixels away: the picture is one face, its depth still a plane."""
-    verts = torch.tensor([[[-1e6, -1e6, 5], [0, 1e6, 5], [1e6, -1e6, 5]]], dtype=dtype)
-    found = rasterize(verts, Topology(torch.tensor([[0, 1, 2]]), 3), 7, 33)
+@pytest.mark.parametrize("far", [1e6, 1e25])
+@pytest.mark.parametrize("size", [(7, 33), (300, 400)])
+def test_far_corners(device, dtype, far, size):
+    """Corners far away, beyond what products in float32 hold: the picture is one face, its depth still a plane."""
+    verts = torch.tensor([[[-far, -far, 5], [0, far, 5], [far, -far, 5]]], dtype=dtype, device=device)
+    found = rasterize(verts, Topology(torch.tensor([[0, 1, 2]], device=device), 3), *size)
     assert found.mask.all()
-    torch.testing.assert_close(found.depth, torch.full((1, 7, 33), 5.0, dtype=dtype))
+    torch.testing.assert_close(found.depth, torch.full_like(found.depth, 5.0))
+
+
+def test_large_pictures_are_drawn_in_strips(dtype):
+    """1200 rows of faces small and large, some across many strips: the same as each part drawn as a small picture."""
+    points, faces = sphere(30, 40)
+    placed = points * np.array([1.0, 1.3, 1.0]) + np.array([0.0, 0.1, 4.0])
+    ground = np.array([[-9.0, 1.1, -3], [9, 1.1, -3], [9, 1.1, 9], [-9, 1.1, 9]])
+    image = seen_from_camera(np.vstack([placed, ground]), 1200.0, 1200, 400)
+    image[:, :2] = np.round(image[:, :2] * 16) / 16  # so that moving by whole pixels does not round
+    k = len(points)
+    topology = Topology(torch.tensor(np.vstack([faces, [[k, k + 1, k + 2], [k, k + 2, k + 3]]])), k + 4)
+    verts = torch.tensor(image, dtype=dtype)[None]
+    whole = rasterize(verts, topology, 1200, 400, cull="none")
+    assert whole.mask.float().mean() > 0.3
+    for top in range(0, 1200, 100):
+        part = rasterize(verts - torch.tensor([0, top, 0], dtype=dtype), topology, 100, 400, cull="none")
+        for a, b in zip(whole, part, strict=True):
+            assert torch.equal(a[:, top : top + 100], b)
 
 
 @pytest.mark.parametrize(
