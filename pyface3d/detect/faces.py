@@ -12,7 +12,7 @@ from pyface3d.detect.face import Face
 from pyface3d.errors import InputError
 
 # Least score of each detector unless told; MTCNN's is tuned in docs/detection.md, dlib's are dlib's own (confidence 0).
-THRESHOLDS = {"mtcnn": 0.7, "dlib": 0.5, "dlib-cnn": 0.5}
+THRESHOLDS = {"mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5}
 # Smallest face sought unless told: this share of the picture's longer side, but never below 20 px.
 _SMALLEST_SHARE, _SMALLEST_PIXELS = 0.025, 20.0
 
@@ -50,6 +50,7 @@ def detect_faces(
         min_size = max(_SMALLEST_PIXELS, _SMALLEST_SHARE * max(image.shape[:2]))
     if not min_size >= 10:
         raise InputError(f"min_size must be at least 10 pixels, got {min_size}")
+    image = np.ascontiguousarray(image)
     threshold = THRESHOLDS[detector] if threshold is None else threshold
     if not 0 < threshold < 1:
         raise InputError(f"threshold must lie between 0 and 1, got {threshold}")

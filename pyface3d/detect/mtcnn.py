@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,22 +42,33 @@ class Candidates:
 
 
 class Pyramid:
-    """One picture at falling sizes, ready for the networks.
+    """One picture at falling sizes, ready for the networks; beyond the border it is 0.
 
-    Level k is ``scales[k]`` times the size of the picture, (1, 3, h, w), normalised; beyond the border it is 0.
+    Level k is ``scales[k]`` times (x, y) the size of the picture.
     """
 
     def __init__(self, image: NDArray[np.uint8], finest: float, device: torch.device) -> None:
         height, width = image.shape[:2]
+        self.device = device
         self.scales: list[tuple[float, float]] = []
-        self.levels: list[Tensor] = []
+        self._images: list[NDArray[Any]] = []
+        self._levels: dict[int, Tensor] = {}
         scale = min(finest, 1.0)
         while max(height, width) * scale >= 6:
             size = max(round(width * scale), 1), max(round(height * scale), 1)
-            level = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            # Two levels up is twice as large: averaging that is averaging the picture, at a fraction of the time.
+            source = self._images[-2] if len(self._images) > 1 else image
+            same = size == source.shape[1::-1]
+            self._images.append(source if same else cv2.resize(source, size, interpolation=cv2.INTER_AREA))
             self.scales.append((size[0] / width, size[1] / height))
-            self.levels.append(normalise(torch.from_numpy(level).to(device)).permute(2, 0, 1)[None])
             scale *= _PYRAMID_STEP
+
+    def level(self, index: int) -> Tensor:
+        """Level ``index``, (1, 3, h, w), normalised; made on first use, for no picture needs all of them."""
+        if index not in self._levels:
+            pixels = torch.tensor(self._images[index], device=self.device)
+            self._levels[index] = normalise(pixels).permute(2, 0, 1)[None]
+        return self._levels[index]
 
     def crops(self, boxes: NDArray[np.float32], size: int) -> Tensor:
         """Square crops (N, 3, size, size) of boxes (N, 4) px, each from the coarsest level not coarser than it."""
@@ -65,12 +77,12 @@ class Pyramid:
         scales = np.array([scale[0] for scale in self.scales])
         fits = sides[:, None] * scales[None] >= 0.9 * size
         chosen = np.maximum(fits.sum(axis=1) - 1, 0)  # scales fall, so the fitting levels come first
-        out = torch.empty(len(boxes), 3, size, size, device=self.levels[0].device)
+        out = torch.empty(len(boxes), 3, size, size, device=self.device)
         steps = (torch.arange(size, dtype=torch.float32) + 0.5) / size
         for level in np.unique(chosen):
             picked = np.flatnonzero(chosen == level)
             corners = torch.from_numpy(boxes[picked].astype(np.float32))
-            image = self.levels[level]
+            image = self.level(int(level))
             scale_x, scale_y = self.scales[level]
             x = (corners[:, :1] + (corners[:, 2:3] - corners[:, :1]) * steps) * (2 * scale_x / image.shape[3]) - 1
             y = (corners[:, 1:2] + (corners[:, 3:4] - corners[:, 1:2]) * steps) * (2 * scale_y / image.shape[2]) - 1
@@ -86,7 +98,9 @@ class Mtcnn:
 
     def __init__(self, networks: MtcnnNetworks, device: torch.device) -> None:
         proposal, refine, output = networks
-        self.networks = MtcnnNetworks(proposal.to(device), refine.to(device), output.to(device))
+        # Pixels arrive with their channels together; keeping them so saves a third of the first stage's time.
+        proposal = proposal.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks = MtcnnNetworks(proposal, refine.to(device), output.to(device))
         self.device = device
 
     @torch.inference_mode()
@@ -114,10 +128,10 @@ class Mtcnn:
         window, stride = ProposalNet.WINDOW, ProposalNet.STRIDE
         pad = window // 2
         boxes, scores = [], []
-        for level, (scale_x, scale_y) in zip(pyramid.levels, pyramid.scales):
+        for index, (scale_x, scale_y) in enumerate(pyramid.scales):
             if scale_x * min_size > 1.25 * window:
                 continue  # faces of this size are smaller than sought
-            log_odds, offsets = self.networks.proposal(functional.pad(level, (pad,) * 4))
+            log_odds, offsets = self.networks.proposal(functional.pad(pyramid.level(index), (pad,) * 4))
             rows, columns = torch.nonzero(log_odds[0] > threshold, as_tuple=True)
             score = log_odds[0, rows, columns].cpu().numpy()
             corner = np.stack([columns.cpu().numpy(), rows.cpu().numpy()], axis=1) * float(stride) - pad

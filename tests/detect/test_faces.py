@@ -92,6 +92,14 @@ def test_a_higher_threshold_keeps_fewer(astronaut: np.ndarray) -> None:
     assert THRESHOLDS["mtcnn"] < 0.9
 
 
+def test_views_and_read_only_pictures(astronaut: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:
+    frozen = np.ascontiguousarray(astronaut[:, ::-1])
+    frozen.setflags(write=False)
+    (face,) = detect_faces(frozen[:, ::-1])
+    assert face.box == detect_faces(astronaut)[0].box
+    assert not recwarn.list
+
+
 def test_same_answer_every_time(astronaut: np.ndarray) -> None:
     (first,), (second,) = detect_faces(astronaut), detect_faces(astronaut)
     assert first.box == second.box
