@@ -233,8 +233,12 @@ class _Fitter:
     def _pixel_problem(self, b: int, stage: _Stage, pixel_weight: float) -> PixelProblem:
         photo = self.photos[b]
         assert photo.rendering is not None
+        # The blurred picture mixes in what lies beside the face: keep clear of every edge of the mask.
+        reach = math.ceil(1.5 * stage.blur)
+        belief = (photo.probability * photo.crop.valid)[None, None]
+        belief = -F.max_pool2d(-belief, 2 * reach + 1, 1, reach)[0, 0]
         points = choose_points(
-            *(self.dense, self.topology, photo.rendering, photo.probability * photo.crop.valid, self._one(b)),
+            *(self.dense, self.topology, photo.rendering, belief, self._one(b)),
             *(_MAX_POINTS, pixel_weight * _EFFECTIVE),
         )
         return PixelProblem.make(self.dense, self.topology, points, photo.crop, photo.noise, stage.blur)

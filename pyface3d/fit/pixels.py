@@ -129,7 +129,7 @@ class SkinPoints:
         corners, barycentrics: the vertices round each point, (P, 3) and their weights.
         normal_basis: change of the unit normal by each coefficient, (P, 3, N).
         albedo_mean, albedo_basis: (P, 3) and (P, 3, A).
-        weight: belief that the pixel shows the face, (P,), scaled so that the sum is the effective number.
+        weight: belief that the pixel shows the face, (P,), scaled so that a whole face's sum is the effective number.
     """
 
     mean: Tensor
@@ -160,6 +160,7 @@ def choose_points(
         effective: how many independent measurements a full set of pixels is worth; neighbours err together.
     """
     rows, columns = (rendering.facial & (probability > 0.05)).nonzero().unbind(1)
+    candidates = len(rows)
     if len(rows) > count:
         even = torch.linspace(0, len(rows) - 1, count).round().long()
         rows, columns = rows[even], columns[even]
@@ -191,7 +192,7 @@ def choose_points(
         normal_basis=(blend(near - here, corners) / _NORMAL_STEP).permute(1, 2, 0).contiguous(),
         albedo_mean=albedo[0],
         albedo_basis=albedo[1:].permute(1, 2, 0).contiguous(),
-        weight=weight * share * (int(rendering.facial.sum()) / max(1, len(rows))),
+        weight=weight * share * (candidates / max(1, len(rows))),
     )
 
 

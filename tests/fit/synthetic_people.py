@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyface3d.fit import PhotometricFit, render_fit
 from pyface3d.fit.sparse_model import NUM_JAW, sparse_face, visible_contour
 from pyface3d.geometry import Camera, rotation_from_euler
 
@@ -53,3 +54,32 @@ def people(model, count: int, *, yaw: float = 0.5, seed: int = 0, same_person: b
     points = landmarks_of(model, torch.cat([identity, expression], 1), rotation, translation)
     sigma = torch.full((count, 68), 0.5, dtype=torch.float64)
     return Truth(identity, expression, rotation, translation, points, sigma)
+
+
+def photographed(model, count: int, *, size: int = 224, seed: int = 0) -> tuple[PhotometricFit, Tensor, Tensor]:
+    """Random heads under random light: the truth, linear pictures (B, S, S, 3), landmarks (B, 68, 2)."""
+    generator = torch.Generator().manual_seed(seed)
+    identity = 0.8 * torch.randn(count, model.identity_dim, generator=generator)
+    turn = (torch.rand(3, count, generator=generator) - 0.5) * torch.tensor([[0.8], [0.3], [0.3]])
+    light = torch.zeros(count, 9, 3)
+    light[:, 0] = 2.6
+    light[:, 1:4] = 0.8 * torch.randn(count, 3, 1, generator=generator)
+    truth = PhotometricFit(
+        identity,
+        torch.zeros(count, model.expression_dim),
+        rotation_from_euler(*turn.unbind(0)),
+        torch.tensor([0.0, 0.0, 700.0]).repeat(count, 1),
+        Camera.centered(torch.full((count,), 2.4 * size), size, size),
+        light=light,
+        albedo=torch.randn(count, model.albedo_dim, generator=generator),
+        inliers=torch.zeros(count, size, size, dtype=torch.bool),
+        points=torch.zeros(count, 68, 2),
+        residual=torch.zeros(count),
+        iterations=0,
+    )
+    wall = torch.tensor([0.10, 0.14, 0.20])
+    pictures = [
+        torch.where(drawn.covered[..., None], drawn.colour.square(), wall) for drawn in render_fit(model, truth)
+    ]
+    marks = model.landmarks("ibug68").points(truth.verts_camera(model), model.topology)
+    return truth, torch.stack(pictures), truth.camera.project(marks)[..., :2]
