@@ -39,7 +39,8 @@ _DEPTH_TOLERANCE_MM = 2.0
 _MIRROR_CONFIDENCE = 0.5  # a face is about symmetric; its light, its gaze and its moles are not
 _TYPICAL_SPREAD = 0.5  # log units, of the slow offset over one face
 _MOUTH_SHADE = -0.9  # log units: the mouth's inside is in the shade of the lips
-_GREY = 0.08  # largest relative difference between the channels of a grey photo (compression leaves some)
+_GREY = 0.12  # largest relative difference between the channels of a grey photo (compression leaves some)
+_EYE_SEEN = 0.5  # of an eye in sight, to take it from the photo
 _MAX_DETAIL = 2.5  # log units
 
 
@@ -132,7 +133,9 @@ def _composed(
     model: "FaceModel", view: FaceView, areas: FaceAreas, grid: TexelGrid, albedo: Tensor, face: FaceMask
 ) -> _Layers:
     assert face.skin is not None
-    photo, observed, certainty = _photo_in_chart(view, areas, grid, face)
+    photo, observed, certainty, in_sight = _photo_in_chart(view, areas, grid, face)
+    albedo, observed = _eyes_whole(grid, areas, albedo, observed, in_sight)
+    certainty = torch.minimum(certainty, observed)
     texels_per_pixel = _texels_per_pixel(view, grid, observed)
     shade = torch.from_numpy(face.skin.shade(view.normals.numpy()))
     shade = torch.where((areas.mouth | areas.sockets)[:, None], torch.from_numpy(face.skin.even) + _MOUTH_SHADE, shade)
@@ -167,8 +170,39 @@ def _typical(offset: Tensor, prior: Tensor, areas: FaceAreas) -> Tensor:
     return torch.where(plain, 1.0, 0.1) / (1 + odd)
 
 
-def _photo_in_chart(view: FaceView, areas: FaceAreas, grid: TexelGrid, face: FaceMask) -> tuple[Tensor, Tensor, Tensor]:
-    """The photo's colour in every texel (S, S, 3), how far it is used (S, S), and how sure that is (S, S)."""
+def _eyes_whole(
+    grid: TexelGrid, areas: FaceAreas, albedo: Tensor, observed: Tensor, in_sight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each eye from one source: a photo's iris beside the model's would be two.
+
+    An eye that is mostly seen takes the photo, and what lies behind its lids (and the other eye, which borrows from
+    it) is white; an eye that is mostly hidden is left to the model.
+
+    Returns:
+        The albedo and how far the photo is used, both as given outside of the eyes.
+    """
+    eyes = grid.from_verts(areas.eyes.float()[:, None])[..., 0] > 0.5
+    middle = grid.size // 2
+    any_seen = False
+    observed = observed.clone()
+    for side in (slice(0, middle), slice(middle, None)):  # a chart has its two eyes left and right
+        eye, sight = eyes[:, side], eyes[:, side] & in_sight[:, side]
+        seen = bool(sight.any()) and float(observed[:, side][sight].mean()) > _EYE_SEEN
+        if not seen:
+            observed[:, side][eye] = 0
+        any_seen |= seen
+    if any_seen:
+        brightness = albedo[eyes].mean(1)
+        white = albedo[eyes][brightness >= brightness.quantile(0.6)].median(0).values
+        albedo = torch.where(eyes[..., None], white, albedo)
+    return albedo, observed
+
+
+def _photo_in_chart(
+    view: FaceView, areas: FaceAreas, grid: TexelGrid, face: FaceMask
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For every texel: the photo's colour (S, S, 3), how far it is used, how sure that is, and whether it is in sight
+    of the camera at all, (S, S) each."""
     towards = -functional.normalize(view.verts_camera, dim=-1)
     cosine = (view.normals * towards).sum(-1, keepdim=True)
     at = grid.from_verts(torch.cat([view.verts_image, cosine, areas.face[:, None]], 1))
@@ -188,13 +222,14 @@ def _photo_in_chart(view: FaceView, areas: FaceAreas, grid: TexelGrid, face: Fac
     observed = maps[..., 0] * angle * allowed * (visible & framed)
     certainty = observed * maps[..., 1] * cosine.clamp(0, 1)
     photo = view.sample(view.image, where, "bicubic").clamp(0, 1)
-    return photo, observed, certainty
+    return photo, observed, certainty, visible & framed & (angle > 0)
 
 
 def _is_grey(image: Tensor) -> bool:
     """Whether a photo is black and white, so that the model's colours would not fit in."""
-    spread = (image.amax(-1) - image.amin(-1)) / image.amax(-1).clamp_min(0.02)
-    return float(spread.flatten()[:: max(1, spread.numel() // 100_000)].quantile(0.98)) < _GREY
+    pixels = image.flatten(0, 1)[:: max(1, image.shape[0] * image.shape[1] // 50_000)]
+    lit = pixels[pixels.amax(1) > 0.05]
+    return len(lit) > 0 and float((1 - lit.amin(1) / lit.amax(1)).quantile(0.95)) < _GREY
 
 
 def _texels_per_pixel(view: FaceView, grid: TexelGrid, observed: Tensor) -> float:

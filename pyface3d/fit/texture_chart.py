@@ -7,9 +7,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import scipy.sparse as sparse
 import torch
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from pyface3d.errors import InputError
+from pyface3d.fit.texture_areas import face_areas
 from pyface3d.ops import Fragments, Topology, interpolate, rasterize
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class TexelGrid:
         fragments: the chart drawn at one pixel per texel, batch 1; ``face_index`` is −1 between the islands.
         topology: the triangles over the C chart vertices.
         vertex: mesh vertex of every chart vertex, (C,) int64.
-        mirror_uvs: for every texel, where the other side of the head lies in the chart, (size, size, 2).
+        mirror_uvs: for every texel, where the other side of the head lies in the chart, (size, size, 2). Eyes are
+            exchanged unmirrored: both look the same way.
         nearest: index of the nearest texel on an island, row-major, (size, size) int64; islands keep their own.
         shares: barycentric share of every vertex in every texel on an island, sparse (V, texels).
     """
@@ -110,6 +113,10 @@ def _build(model: "FaceModel", size: int) -> TexelGrid:
     verts = torch.cat([position * size, torch.ones(len(position), 1)], 1)[None]
     fragments = rasterize(verts, chart, size, size, cull="none", perspective=False)
     mirrored = _mirrored_uvs(uvs[coordinate], vertex, model.mirror.cpu().numpy())
+    islands = _islands(chart)
+    for island in np.unique(islands[face_areas(model).eyes.numpy()[vertex]]):
+        across = mirrored[islands == island, 0]
+        mirrored[islands == island, 0] = across.min() + across.max() - across
     mirror_uvs = interpolate(torch.from_numpy(mirrored).float(), fragments, chart)[0]
     covered = fragments.face_index[0] >= 0
     return TexelGrid(
@@ -130,6 +137,13 @@ def _vertex_shares(fragments: Fragments, chart: Topology, vertex: np.ndarray, nu
     starts = np.arange(len(corners) + 1) * 3
     texels = sparse.csr_matrix((shares.ravel(), vertex[corners].ravel(), starts), shape=(len(corners), num_verts))
     return texels.T.tocsr()
+
+
+def _islands(chart: Topology) -> np.ndarray:
+    """Number of the connected part of the chart that each chart vertex is in, (C,)."""
+    start, end = chart.edges.numpy().T
+    links = sparse.coo_matrix((np.ones(len(start)), (start, end)), shape=(chart.num_verts,) * 2)
+    return np.asarray(connected_components(links, directed=False)[1])
 
 
 def _mirrored_uvs(uvs: np.ndarray, vertex: np.ndarray, mirror: np.ndarray) -> np.ndarray:

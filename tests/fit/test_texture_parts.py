@@ -39,6 +39,20 @@ def test_grid_mirrors_texels(head, grid):
     assert (mirrored + texels)[skin].abs().max() < 2.0  # mm
 
 
+def test_eyes_are_exchanged_without_mirroring_the_gaze(head, grid):
+    verts = head.vertices(torch.zeros(1, head.identity_dim), torch.zeros(1, head.expression_dim))[0]
+    eyes = face_areas(head).eyes
+    left = eyes & (verts[:, 0] > 0)
+    x = torch.where(left, verts[:, 0] - verts[left, 0].mean(), verts[:, 0] - verts[eyes & ~left, 0].mean())
+    texels = grid.from_verts(torch.stack([x, eyes.float()], 1))
+    partner = (grid.mirror_uvs * SIZE).long().clamp(0, SIZE - 1)
+    other = texels[partner[..., 1], partner[..., 0]]
+    both = (texels[..., 1] > 0.99) & (other[..., 1] > 0.99)
+    assert both.sum() > 50
+    # Mirrored, it would be of the order of the eyeball's radius, 13 mm.
+    assert (texels[..., 0] - other[..., 0])[both].abs().median() < 2.0
+
+
 def test_grid_fills_gaps_from_islands(grid):
     picture = torch.where(grid.covered[..., None], 1.0, 0.0)
     assert (grid.spread(picture) == 1).all()
