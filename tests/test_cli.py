@@ -30,6 +30,18 @@ def python(*arguments, **keywords):
     )
 
 
+@pytest.fixture(autouse=True)
+def threads_of_this_process():
+    """The command computes on one thread; the tests after this one should not."""
+    import torch
+
+    before, environment = torch.get_num_threads(), dict(os.environ)
+    yield
+    torch.set_num_threads(before)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+
+
 # ---- help -----------------------------------------------------------------------------------------------------------
 
 
@@ -391,3 +403,19 @@ def test_demo_end_to_end(tmp_path, capsys):
         for ending in ("_foundation_frontal.ply", "_foundation_aligned.ply", ".obj", ".mtl", ".png", "_overlay.png"):
             assert (out / (stem + ending)).stat().st_size > 0
     assert shares["astronaut_scarf"] < 0.2 * shares["astronaut"], "what the scarf hides is not called observed"
+
+
+@pytest.mark.slow
+def test_files_do_not_depend_on_threads(tmp_path):
+    pytest.importorskip("dlib")
+    for number in (1, 2):
+        arguments = ["-o", tmp_path / str(number), "--batch", str(number), "--pictures", "no"]
+        done = python(
+            *("-m", "pyface3d", "reconstruct", PORTRAIT, *arguments),
+            env={**os.environ, "OMP_NUM_THREADS": str(number), "MKL_NUM_THREADS": str(number)},
+        )
+        assert done.returncode == 0, done.stderr
+    files = sorted(path.name for path in (tmp_path / "1").iterdir() if path.suffix in (".ply", ".glb", ".png"))
+    assert len(files) == 5
+    for name in files:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name

@@ -15,6 +15,7 @@ examples:
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,8 +64,8 @@ class Command:
     """At most so many faces of a photo, best detection first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where it works."""
-    batch: Annotated[int, arg(metavar="N")] = 1
-    """Photos reconstructed at the same time."""
+    batch: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor, at most 4)")] = None
+    """Photos reconstructed at the same time, each by one thread."""
     workers: Annotated[int, arg(metavar="N")] = 2
     """Threads that read photos ahead, and as many that write results."""
     engine: Literal["local"] = "local"
@@ -81,8 +82,10 @@ class Command:
             raise UsageError(f"the system {self.system!r} comes with a later version; this one has: fit")
         if self.system != "fit":
             raise UsageError(f"system must be fit, got {self.system!r}")
+        compute_on_one_thread()
         from pyface3d.systems.batch import BatchOptions
 
+        device = resolved_device(self.device)
         try:
             options = BatchOptions(
                 stages=_listed(self.stages),
@@ -91,7 +94,7 @@ class Command:
                 ascii=self.ascii,
                 plain=self.plain,
                 pictures=self.pictures == "yes",
-                batch=self.batch,
+                batch=_processors() if self.batch is None else self.batch,
                 workers=self.workers,
                 resume=self.resume,
                 max_faces=self.max_faces,
@@ -101,7 +104,7 @@ class Command:
                     "model": self.model,
                     "fit": self.fit,
                     "detector": self.detector,
-                    "device": resolved_device(self.device),
+                    "device": device,
                 },
             )
         except InputError as error:
@@ -109,6 +112,24 @@ class Command:
         report = run_with_progress(list(self.inputs), self.out, fit_system(options.settings, self.max_faces), options)
         print(summary(report, self.out))
         return EXIT_OK if report.failed == 0 else EXIT_FAILED
+
+
+def compute_on_one_thread() -> None:
+    """Have each photo computed by one thread: sums over several depend in their last bits on how many there are.
+
+    The batch keeps the other processors busy with other photos, and the files are the same on every machine of a kind.
+    """
+    for library in ("OPENBLAS", "MKL"):  # read when numpy loads them, so this comes before
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _processors() -> int:
+    """How many photos to work on at once: what this process may use, but few enough for their memory."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
 
 
 def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
