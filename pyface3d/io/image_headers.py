@@ -16,6 +16,8 @@ MAX_JPEG_SCANS = 100
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0…SOF15 without DHT, JPG, DAC
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length: TEM and RST0…RST7
+# In the compressed stream 0xFF is a marker unless 0 or a restart number follows.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,24 @@ def _jpeg(data: bytes) -> ImageHeader:
         position += 2 + length
     if size is None:
         raise ValueError("the JPEG ends before its size is stated")
-    scans = len(re.findall(rb"\xff\xda", data[position:]))
-    if scans > MAX_JPEG_SCANS:
-        raise ValueError(f"the JPEG has {scans} scans, more than {MAX_JPEG_SCANS}")
+    if _jpeg_scans(data, position) > MAX_JPEG_SCANS:
+        raise ValueError(f"the JPEG has more than {MAX_JPEG_SCANS} scans")
     return ImageHeader("JPEG", *size)
+
+
+def _jpeg_scans(data: bytes, position: int) -> int:
+    """Scans from the one at ``position`` to the end of the image, or a few more than allowed.
+
+    Segments are stepped over and what follows the end is not looked at: phones append whole videos there.
+    """
+    scans = 0
+    while scans <= MAX_JPEG_SCANS and (found := _JPEG_MARKER.search(data, position)):
+        position, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        position += int.from_bytes(data[position : position + 2], "big")
+    return scans
 
 
 def _png(data: bytes) -> ImageHeader:
