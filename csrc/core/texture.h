@@ -58,16 +58,16 @@ PF3D_HD Footprint<T> footprint(Vec2<T> uv, int32_t height, int32_t width, int fi
   return {bilinear_tap(uv.x, width, wrap), bilinear_tap(uv.y, height, wrap)};
 }
 
-// The four corners a b / c d of a bilinear patch, weights (1-s)(1-t), s (1-t), (1-s) t, s t.
-template <class T> PF3D_HD T bilinear(T a, T b, T c, T d, T s, T t) {
-  const T top = a * (T(1) - s) + b * s, bottom = c * (T(1) - s) + d * s;
-  return top * (T(1) - t) + bottom * t;
+// The four corners a b / c d of a bilinear patch, weights (1-s)(1-t), s (1-t), (1-s) t, s t. T: a number, or several
+// side by side.
+template <class V, class T> PF3D_HD V bilinear(V a, V b, V c, V d, T s, T t) {
+  const V left = a * (T(1) - t) + c * t, right = b * (T(1) - t) + d * t;
+  return left * (T(1) - s) + right * s;
 }
 
-// (d/ds, d/dt) of bilinear.
-template <class T> PF3D_HD Vec2<T> bilinear_slopes(T a, T b, T c, T d, T s, T t) {
-  return {(b - a) * (T(1) - t) + (d - c) * t, (c - a) * (T(1) - s) + (d - b) * s};
-}
+// d/ds and d/dt of bilinear.
+template <class V, class T> PF3D_HD V bilinear_ds(V a, V b, V c, V d, T t) { return (b - a) * (T(1) - t) + (d - c) * t; }
+template <class V, class T> PF3D_HD V bilinear_dt(V a, V b, V c, V d, T s) { return (c - a) * (T(1) - s) + (d - b) * s; }
 
 // The texture coordinate at a point of a face: sum of the corners' coordinates by barycentrics.
 template <class T> PF3D_HD Vec2<T> uv_at(const T* uvs, const int32_t* uv_face, Vec3<T> barycentrics) {
@@ -92,7 +92,7 @@ template <class T> struct GivenUvs {
   PF3D_HD Vec2<T> at(int64_t pixel) const { return {uvs[2 * pixel], uvs[2 * pixel + 1]}; }
 };
 
-// Coordinates from the face and the barycentrics of a pixel; NaN on the background.
+// Coordinates from the face and the barycentrics of a pixel; infinite on the background.
 template <class T> struct FragmentUvs {
   const int32_t* face_index;  // (N,)
   const T* barycentrics;      // (N, 3)
@@ -101,7 +101,7 @@ template <class T> struct FragmentUvs {
   int64_t num_faces;
   PF3D_HD Vec2<T> at(int64_t pixel) const {
     const int32_t f = face_index[pixel];
-    if (!is_face(f, num_faces)) return {T(NAN), T(0)};
+    if (!is_face(f, num_faces)) return {T(INFINITY), T(INFINITY)};
     return uv_at(uvs, uv_faces + 3 * static_cast<int64_t>(f), load3(barycentrics, pixel));
   }
   PF3D_HD Vec3<T> vjp(int64_t pixel, Vec2<T> g) const {
@@ -122,17 +122,12 @@ template <class T> struct Texture {
   PF3D_HD int64_t first(int64_t image) const { return batch == 1 ? 0 : image * size(); }
 };
 
-// Where the texels of a patch a b / c d begin in one texture's array; with one tap along an axis they fall together.
+// Where the texels of a patch a b / c d begin in one texture's array. `below`: texels from a row of the patch to the
+// next. With one tap along an axis they fall together.
 struct Patch {
   int64_t a, b, c, d;
-  template <class T>
-  PF3D_HD Patch(const Texture<T>& texture, int32_t row, int32_t down, int32_t column, int32_t right) {
-    const int64_t line = static_cast<int64_t>(texture.width) * texture.channels;
-    a = row * line + column * texture.channels;
-    b = a + right * texture.channels;
-    c = a + down * line;
-    d = c + right * texture.channels;
-  }
+  PF3D_HD Patch(int64_t texel, int64_t right, int64_t below, int64_t channels)
+      : a(texel * channels), b(a + right * channels), c(a + below * channels), d(c + right * channels) {}
 };
 
 }  // namespace pyface3d

@@ -1,13 +1,16 @@
 // csrc/cpu/texture.cpp -- sample_texture and render_texture: the same loop over blocks of pixels, with texture
-// coordinates read from memory or made from barycentrics on the way.
+// coordinates read from memory or made from barycentrics on the way. A block whose pixels all read one place, as the
+// background of a uv image does, is looked up once.
 // The texture's gradient is gathered by bands of rows: every band looks at all pixels in order and keeps its own, so the
 // bits do not depend on the number of bands.
 #include "core/texture.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
+#include "cpu/quad.h"
 
 namespace pyface3d::cpu {
 namespace {
@@ -15,26 +18,68 @@ namespace {
 constexpr int kBlock = 64;
 constexpr int64_t kGrain = 128;  // blocks
 
-// Where the pixels of a block read; row -1 reads nothing.
+// Where the pixels of a block read.
 template <class T> struct Block {
-  int32_t row[kBlock], column[kBlock], down[kBlock], right[kBlock];
+  int count;
+  bool one_place;   // all of them
+  bool last_texel;  // one of them reads the very last texel
+  int32_t texel[kBlock], right[kBlock], below[kBlock], row[kBlock];  // texel -1 reads nothing
   T s[kBlock], t[kBlock], slope_u[kBlock], slope_v[kBlock];
+
+  Patch patch(int i, int64_t channels) const { return {texel[i], right[i], below[i], channels}; }
 };
+
+// filter and wrap are constants here, so that the loops have no branches.
+template <int filter, int wrap, class T>
+void find_taps(const Texture<T>& texture, const T* u, const T* v, Block<T>& block) {
+  const int32_t height = texture.height, width = texture.width, last = height * width - 1;
+  const int count = block.count;
+  int32_t reaches_last = 0;
+  for (int i = 0; i < count; ++i) {
+    const bool reads = is_finite(Vec2<T>{u[i], v[i]});
+    const Footprint<T> f = footprint(Vec2<T>{reads ? u[i] : T(0), reads ? v[i] : T(0)}, height, width, filter, wrap);
+    const int32_t texel = f.y.index * width + f.x.index, below = f.y.step * width;
+    block.row[i] = f.y.index;
+    block.texel[i] = reads ? texel : -1;
+    block.right[i] = f.x.step;
+    block.below[i] = below;
+    block.s[i] = f.x.t;
+    block.t[i] = f.y.t;
+    block.slope_u[i] = f.x.slope;
+    block.slope_v[i] = f.y.slope;
+    reaches_last |= texel + std::max(f.x.step, 0) + std::max(below, 0) == last;
+  }
+  block.last_texel = reaches_last;
+}
 
 template <class T, class Uvs>
 void locate(const Texture<T>& texture, const Uvs& source, int64_t pixel, int count, Block<T>& block) {
+  T u[kBlock], v[kBlock];
   for (int i = 0; i < count; ++i) {
     const Vec2<T> uv = source.at(pixel + i);
-    const bool reads = is_finite(uv);
-    const Footprint<T> f = footprint(reads ? uv : Vec2<T>{}, texture.height, texture.width, texture.filter, texture.wrap);
-    block.column[i] = f.x.index;
-    block.right[i] = f.x.step;
-    block.s[i] = f.x.t;
-    block.slope_u[i] = f.x.slope;
-    block.row[i] = reads ? f.y.index : -1;
-    block.down[i] = f.y.step;
-    block.t[i] = f.y.t;
-    block.slope_v[i] = f.y.slope;
+    u[i] = uv.x;
+    v[i] = uv.y;
+  }
+  int32_t different = 0;
+  for (int i = 1; i < count; ++i) different |= u[i] != u[0] || v[i] != v[0];
+  block.one_place = !different;
+  block.count = block.one_place ? 1 : count;
+  if (texture.filter == kNearest) {
+    texture.wrap == kRepeat ? find_taps<kNearest, kRepeat>(texture, u, v, block)
+                            : find_taps<kNearest, kClamp>(texture, u, v, block);
+  } else {
+    texture.wrap == kRepeat ? find_taps<kBilinear, kRepeat>(texture, u, v, block)
+                            : find_taps<kBilinear, kClamp>(texture, u, v, block);
+  }
+  block.count = count;
+}
+
+// Asks for the texels of a block before they are used: textures are larger than caches, and their rows far apart.
+template <class T> void prefetch_patches(const T* texels, const Texture<T>& texture, const Block<T>& block) {
+  for (int i = 0; i < block.count; ++i) {
+    const Patch at = block.patch(i, texture.channels);
+    prefetch(texels + at.a);
+    prefetch(texels + at.c);
   }
 }
 
@@ -49,9 +94,39 @@ template <class Body> void for_blocks(int threads, int64_t batch, int64_t count,
   });
 }
 
-template <class T> Patch patch(const Texture<T>& texture, const Block<T>& block, int i) {
-  return {texture, block.row[i], block.down[i], block.column[i], block.right[i]};
+// Whether four numbers may be read at every texel of the block: with three channels not at the array's end.
+template <class T> bool fits_quads(const Texture<T>& texture, const Block<T>& block) {
+  return texture.channels == 4 || (texture.channels == 3 && !block.last_texel);
 }
+
+template <class T> void read(const T* texels, const Texture<T>& texture, const Block<T>& block, int i, T* out) {
+  const int64_t channels = texture.channels;
+  if (block.texel[i] < 0) {
+    std::fill(out, out + channels, T(0));
+    return;
+  }
+  const Patch at = block.patch(i, channels);
+  if (texture.filter == kNearest) {
+    std::copy(texels + at.a, texels + at.a + channels, out);
+    return;
+  }
+  for (int64_t c = 0; c < channels; ++c)
+    out[c] = bilinear(texels[at.a + c], texels[at.b + c], texels[at.c + c], texels[at.d + c], block.s[i], block.t[i]);
+}
+
+#ifdef PF3D_QUADS
+// Bilinear, all but the block's last pixel: with three channels a store spills into the next pixel, which comes later.
+template <int channels> void read_quads(const float* texels, const Block<float>& block, float* out) {
+  for (int i = 0; i + 1 < block.count; ++i) {
+    const Patch at = block.patch(i, channels);
+    const bool reads = block.texel[i] >= 0;
+    const float* from = reads ? texels : texels + channels;  // texel -1 is then texel 0
+    const Quad colour = bilinear(load_quad(from + at.a), load_quad(from + at.b), load_quad(from + at.c),
+                                 load_quad(from + at.d), block.s[i], block.t[i]);
+    store_quad(out + channels * i, reads ? colour : Quad{});
+  }
+}
+#endif
 
 template <class T, class Uvs>
 void forward(const Texture<T>& texture, const Uvs& source, T* colours, int64_t batch, int64_t count, int threads) {
@@ -60,54 +135,112 @@ void forward(const Texture<T>& texture, const Uvs& source, T* colours, int64_t b
     Block<T> block;
     locate(texture, source, pixel, n, block);
     const T* texels = texture.texels + texture.first(image);
-    for (int i = 0; i < n; ++i) {
-      T* out = colours + (pixel + i) * channels;
-      if (block.row[i] < 0) {
-        std::fill(out, out + channels, T(0));
-        continue;
-      }
-      const Patch at = patch(texture, block, i);
-      if (texture.filter == kNearest) {
-        std::copy(texels + at.a, texels + at.a + channels, out);
-        continue;
-      }
-      for (int64_t c = 0; c < channels; ++c)
-        out[c] = bilinear(texels[at.a + c], texels[at.b + c], texels[at.c + c], texels[at.d + c], block.s[i],
-                          block.t[i]);
+    T* out = colours + pixel * channels;
+    if (!block.one_place) prefetch_patches(texels, texture, block);
+    int next = 0;  // pixel to do one by one
+    if (block.one_place) {
+      read(texels, texture, block, 0, out);
+      for (int64_t filled = channels, all = n * channels; filled < all; filled *= 2)
+        std::copy(out, out + std::min(filled, all - filled), out + filled);
+      next = n;
     }
+#ifdef PF3D_QUADS
+    if constexpr (kHasQuads<T>) {
+      if (!block.one_place && texture.filter == kBilinear && fits_quads(texture, block)) {
+        channels == 3 ? read_quads<3>(texels, block, out) : read_quads<4>(texels, block, out);
+        next = n - 1;
+      }
+    }
+#endif
+    for (; next < n; ++next) read(texels, texture, block, next, out + next * channels);
   });
 }
 
-// store(pixel, dL/d(u, v)) for every pixel, 0 where nothing is read.
+// dL/d(u, v) of pixel i, its gradient g on the colours; 0 where nothing is read.
+template <class T>
+Vec2<T> uv_gradient(const T* texels, const Texture<T>& texture, const Block<T>& block, int i, const T* g) {
+  Vec2<T> grad;
+  if (block.texel[i] < 0) return grad;
+  const Patch at = block.patch(i, texture.channels);
+  for (int64_t c = 0; c < texture.channels; ++c) {
+    const T a = texels[at.a + c], b = texels[at.b + c], e = texels[at.c + c], d = texels[at.d + c];
+    grad.x += bilinear_ds(a, b, e, d, block.t[i]) * g[c];
+    grad.y += bilinear_dt(a, b, e, d, block.s[i]) * g[c];
+  }
+  return {grad.x * block.slope_u[i], grad.y * block.slope_v[i]};
+}
+
+#ifdef PF3D_QUADS
+// The same with three channels at once; adds in the same order.
+inline Vec2<float> uv_gradient_quads(const float* texels, const Block<float>& block, int i, const float* g) {
+  if (block.texel[i] < 0) return {};
+  const Patch at = block.patch(i, 3);
+  const Quad a = load_quad(texels + at.a), b = load_quad(texels + at.b), c = load_quad(texels + at.c),
+             d = load_quad(texels + at.d), grad{g[0], g[1], g[2], 0.0f};
+  const Quad x = bilinear_ds(a, b, c, d, block.t[i]) * grad, y = bilinear_dt(a, b, c, d, block.s[i]) * grad;
+  return {(x[0] + x[1] + x[2]) * block.slope_u[i], (y[0] + y[1] + y[2]) * block.slope_v[i]};
+}
+#endif
+
+// store(pixel, dL/d(u, v)) for every pixel.
 template <class T, class Uvs, class Store>
 void backward_uvs(const Texture<T>& texture, const Uvs& source, const T* grad_colours, int64_t batch, int64_t count,
                   int threads, const Store& store) {
-  const int64_t channels = texture.channels;
   for_blocks(threads, batch, count, [&](int64_t image, int64_t pixel, int n) {
+    if (texture.filter == kNearest) {
+      for (int i = 0; i < n; ++i) store(pixel + i, Vec2<T>{});
+      return;
+    }
     Block<T> block;
     locate(texture, source, pixel, n, block);
-    const T* texels = texture.texels + texture.first(image);
-    for (int i = 0; i < n; ++i) {
-      Vec2<T> grad;
-      if (block.row[i] >= 0 && texture.filter == kBilinear) {
-        const Patch at = patch(texture, block, i);
-        const T* g = grad_colours + (pixel + i) * channels;
-        for (int64_t c = 0; c < channels; ++c)
-          grad = grad + bilinear_slopes(texels[at.a + c], texels[at.b + c], texels[at.c + c], texels[at.d + c],
-                                        block.s[i], block.t[i]) * g[c];
-        grad = {grad.x * block.slope_u[i], grad.y * block.slope_v[i]};
-      }
-      store(pixel + i, grad);
+    if (block.one_place && block.slope_u[0] == T(0) && block.slope_v[0] == T(0)) {  // held at a corner, as 0 is
+      for (int i = 0; i < n; ++i) store(pixel + i, Vec2<T>{});
+      return;
     }
+    const T* texels = texture.texels + texture.first(image);
+    const T* g = grad_colours + pixel * texture.channels;
+    if (!block.one_place) prefetch_patches(texels, texture, block);
+#ifdef PF3D_QUADS
+    if constexpr (kHasQuads<T>) {
+      if (texture.channels == 3 && !block.last_texel) {
+        for (int i = 0; i < n; ++i) store(pixel + i, uv_gradient_quads(texels, block, block.one_place ? 0 : i, g + 3 * i));
+        return;
+      }
+    }
+#endif
+    for (int i = 0; i < n; ++i)
+      store(pixel + i, uv_gradient(texels, texture, block, block.one_place ? 0 : i, g + i * texture.channels));
   });
+}
+
+// Adds g, weighted, to the patch of pixel i: those of its rows that lie in [top, bottom). kChannels 0: known at run time.
+template <int kChannels, class T>
+void spread(const Block<T>& block, int i, const T* g, int64_t run_time_channels, int64_t top, int64_t bottom, T* grad) {
+  const int64_t channels = kChannels ? kChannels : run_time_channels;
+  const int64_t row = block.row[i], below = block.below[i], lower = below > 0 ? row + 1 : 0;  // below < 0: wrapped
+  const Patch at = block.patch(i, channels);
+  const T s = block.s[i], t = block.t[i];
+  const bool right = block.right[i] != 0;
+  const auto add = [=](int64_t texel, T weight) {
+    for (int64_t c = 0; c < channels; ++c) grad[texel + c] += g[c] * weight;
+  };
+  if (row >= top && row < bottom) {
+    add(at.a, (T(1) - s) * (T(1) - t));
+    if (right) add(at.b, s * (T(1) - t));
+  }
+  if (below != 0 && lower >= top && lower < bottom) {
+    add(at.c, (T(1) - s) * t);
+    if (right) add(at.d, s * t);
+  }
 }
 
 template <class T, class Uvs>
 void backward_texture(const Texture<T>& texture, const Uvs& source, const T* grad_colours, T* grad_texture,
                       int64_t batch, int64_t count, int threads) {
-  const int64_t channels = texture.channels;
-  const int64_t bands = std::min<int64_t>(texture.height, (threads + texture.batch - 1) / std::max<int64_t>(texture.batch, 1));
+  const int64_t channels = texture.channels, textures = std::max<int64_t>(texture.batch, 1);
+  const int64_t bands = std::min<int64_t>(texture.height, (threads + textures - 1) / textures);
   parallel_for(threads, texture.batch * bands, 1, [&](int64_t begin, int64_t end) {
+    std::vector<T> sum(channels);
     for (int64_t k = begin; k < end; ++k) {
       const int64_t owner = k / bands, band = k % bands;
       const int64_t top = texture.height * band / bands, bottom = texture.height * (band + 1) / bands;
@@ -119,22 +252,20 @@ void backward_texture(const Texture<T>& texture, const Uvs& source, const T* gra
         Block<T> block;
         const int n = static_cast<int>(std::min<int64_t>(kBlock, last - pixel));
         locate(texture, source, pixel, n, block);
+        const T* g = grad_colours + pixel * channels;
+        if (block.one_place) {
+          if (block.texel[0] < 0) continue;
+          std::fill(sum.begin(), sum.end(), T(0));
+          for (int i = 0; i < n; ++i)
+            for (int64_t c = 0; c < channels; ++c) sum[c] += g[i * channels + c];
+          spread<0>(block, 0, sum.data(), channels, top, bottom, grad);
+          continue;
+        }
+        prefetch_patches(grad, texture, block);
         for (int i = 0; i < n; ++i) {
-          const int32_t row = block.row[i];
-          if (row < 0) continue;
-          const Patch at = patch(texture, block, i);
-          const T* g = grad_colours + (pixel + i) * channels;
-          const T s = block.s[i], t = block.t[i];
-          if (row >= top && row < bottom) {
-            for (int64_t c = 0; c < channels; ++c) grad[at.a + c] += g[c] * ((T(1) - s) * (T(1) - t));
-            if (block.right[i])
-              for (int64_t c = 0; c < channels; ++c) grad[at.b + c] += g[c] * (s * (T(1) - t));
-          }
-          if (const int32_t below = row + block.down[i]; block.down[i] && below >= top && below < bottom) {
-            for (int64_t c = 0; c < channels; ++c) grad[at.c + c] += g[c] * ((T(1) - s) * t);
-            if (block.right[i])
-              for (int64_t c = 0; c < channels; ++c) grad[at.d + c] += g[c] * (s * t);
-          }
+          if (block.texel[i] < 0) continue;
+          channels == 3 ? spread<3>(block, i, g + 3 * i, 3, top, bottom, grad)
+                        : spread<0>(block, i, g + i * channels, channels, top, bottom, grad);
         }
       }
     }

@@ -1,8 +1,11 @@
-// csrc/cpu/vertex_normals.cpp -- every vertex gathers from its own faces in rising order: no two threads write one
-// place, and the bits do not depend on their number.
+// csrc/cpu/vertex_normals.cpp -- with several threads on one image every vertex gathers from its own faces, with one the
+// faces add to their vertices; both go through the faces in rising order and have the same bits.
+#include <algorithm>
+
 #include "core/face_normal.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
+#include "cpu/quad.h"
 #include "cpu/scratch.h"
 
 namespace pyface3d::cpu {
@@ -34,12 +37,85 @@ template <class T> Vec3<T> sum_around(const T* area, const int32_t* offsets, con
   return sum;
 }
 
+// One image on one thread, vertices as rows of four. rows (V, 4): the vertices; sums (V, 4): the area vectors around each.
+template <class T> void pad(const T* verts, T* rows, int64_t num_verts) {
+  for (int64_t v = 0; v < num_verts; ++v) {
+    for (int c = 0; c < 3; ++c) rows[4 * v + c] = verts[3 * v + c];
+    rows[4 * v + 3] = T(0);
+  }
+}
+
+template <class T> Vec3<T> row3(const T* rows, int64_t v) { return {rows[4 * v], rows[4 * v + 1], rows[4 * v + 2]}; }
+
+template <class T> void add_row3(T* rows, int64_t v, Vec3<T> value) {
+  rows[4 * v] += value.x;
+  rows[4 * v + 1] += value.y;
+  rows[4 * v + 2] += value.z;
+}
+
+template <class T>
+void scatter_areas(const T* rows, const int32_t* faces, T* sums, int64_t num_faces) {
+  for (int64_t f = 0; f < num_faces; ++f) {
+    const int32_t* i = faces + 3 * f;
+    const Vec3<T> area = area_normal(row3(rows, i[0]), row3(rows, i[1]), row3(rows, i[2]));
+    for (int k = 0; k < 3; ++k) add_row3(sums, i[k], area);
+  }
+}
+
+// grads (V, 4): what the gradients on the sums, grad_sums (V, 4), make of the vertices.
+template <class T>
+void scatter_gradients(const T* rows, const int32_t* faces, const T* grad_sums, T* grads, int64_t num_faces) {
+  for (int64_t f = 0; f < num_faces; ++f) {
+    const int32_t* i = faces + 3 * f;
+    const Vec3<T> v[3] = {row3(rows, i[0]), row3(rows, i[1]), row3(rows, i[2])};
+    const Vec3<T> g = row3(grad_sums, i[0]) + row3(grad_sums, i[1]) + row3(grad_sums, i[2]);
+    for (int k = 0; k < 3; ++k) add_row3(grads, i[k], area_normal_vjp_corner(v[(k + 1) % 3], v[(k + 2) % 3], g));
+  }
+}
+
+#ifdef PF3D_QUADS
+inline void add_quad(float* rows, int64_t at, Quad value) { store_quad(rows + at, load_quad(rows + at) + value); }
+
+inline void scatter_areas(const float* rows, const int32_t* faces, float* sums, int64_t num_faces) {
+  for (int64_t f = 0; f < num_faces; ++f) {
+    const int64_t a = 4 * int64_t(faces[3 * f]), b = 4 * int64_t(faces[3 * f + 1]), c = 4 * int64_t(faces[3 * f + 2]);
+    const Quad corner = load_quad(rows + a);
+    const Quad area = cross(load_quad(rows + b) - corner, load_quad(rows + c) - corner);
+    add_quad(sums, a, area);
+    add_quad(sums, b, area);
+    add_quad(sums, c, area);
+  }
+}
+
+inline void scatter_gradients(const float* rows, const int32_t* faces, const float* grad_sums, float* grads,
+                              int64_t num_faces) {
+  for (int64_t f = 0; f < num_faces; ++f) {
+    const int64_t a = 4 * int64_t(faces[3 * f]), b = 4 * int64_t(faces[3 * f + 1]), c = 4 * int64_t(faces[3 * f + 2]);
+    const Quad p = load_quad(rows + a), q = load_quad(rows + b), r = load_quad(rows + c);
+    const Quad g = load_quad(grad_sums + a) + load_quad(grad_sums + b) + load_quad(grad_sums + c);
+    add_quad(grads, a, cross(q - r, g));
+    add_quad(grads, b, cross(r - p, g));
+    add_quad(grads, c, cross(p - q, g));
+  }
+}
+#endif
+
 }  // namespace
 
 template <class T>
 void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners, T* normals,
                     int64_t batch, int64_t num_verts, int64_t num_faces, int threads) {
   for_images(batch, threads, [&](int64_t b, int inner) {
+    if (inner == 1) {
+      T* rows = scratch<T>(8 * num_verts);
+      T* sums = rows + 4 * num_verts;
+      T* out = normals + 3 * num_verts * b;
+      pad(verts + 3 * num_verts * b, rows, num_verts);
+      std::fill(sums, sums + 4 * num_verts, T(0));
+      scatter_areas(rows, faces, sums, num_faces);
+      for (int64_t v = 0; v < num_verts; ++v) store3(out, v, normalized(row3(sums, v)));
+      return;
+    }
     T* area = scratch<T>(3 * num_faces);
     area_normals(verts + 3 * num_verts * b, faces, area, num_faces, inner);
     parallel_for(inner, num_verts, kGrain, [&](int64_t begin, int64_t end) {
@@ -55,6 +131,22 @@ void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t
                              int64_t num_faces, int threads) {
   for_images(batch, threads, [&](int64_t b, int inner) {
     const T* v = verts + 3 * num_verts * b;
+    if (inner == 1) {
+      T* rows = scratch<T>(16 * num_verts);
+      T* sums = rows + 4 * num_verts;
+      T* grads_on_sums = rows + 8 * num_verts;  // not over the sums: GCC 12 gets that loop wrong with AVX2
+      T* grads = rows + 12 * num_verts;
+      const T* g = grad_normals + 3 * num_verts * b;
+      T* out = grad_verts + 3 * num_verts * b;
+      pad(v, rows, num_verts);
+      std::fill(sums, grads + 4 * num_verts, T(0));
+      scatter_areas(rows, faces, sums, num_faces);
+      for (int64_t i = 0; i < num_verts; ++i)
+        add_row3(grads_on_sums, i, normalized_vjp(row3(sums, i), load3(g, i)));
+      scatter_gradients(rows, faces, grads_on_sums, grads, num_faces);
+      for (int64_t i = 0; i < num_verts; ++i) store3(out, i, row3(grads, i));
+      return;
+    }
     T* grad_sum = grad_sums + 3 * num_verts * b;
     T* area = scratch<T>(3 * num_faces);  // then the gradient on it
     area_normals(v, faces, area, num_faces, inner);

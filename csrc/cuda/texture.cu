@@ -9,7 +9,8 @@ namespace pyface3d::cuda {
 namespace {
 
 template <class T> __device__ Patch patch(const Texture<T>& texture, const Footprint<T>& f) {
-  return {texture, f.y.index, f.y.step, f.x.index, f.x.step};
+  const int64_t width = texture.width;
+  return {f.y.index * width + f.x.index, f.x.step, f.y.step * width, texture.channels};
 }
 
 template <class T, class Uvs>
@@ -64,7 +65,8 @@ __global__ void backward_kernel(Texture<T> texture, Uvs source, const T* grad_co
         }
         if (grad_source && texture.filter == kBilinear) {
           const T* in = texture.texels + first + c;
-          grad = grad + bilinear_slopes(in[at.a], in[at.b], in[at.c], in[at.d], s, t) * g;
+          grad.x += bilinear_ds(in[at.a], in[at.b], in[at.c], in[at.d], t) * g;
+          grad.y += bilinear_dt(in[at.a], in[at.b], in[at.c], in[at.d], s) * g;
         }
       }
       grad = {grad.x * f.x.slope, grad.y * f.y.slope};
