@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from pyface3d.io.records import encode_json, versions
 from pyface3d.io.staging import staged_files
 from pyface3d.ops import Topology, sample_texture, vertex_normals
 
+if TYPE_CHECKING:
+    from pyface3d.face_models import FaceModel
+
 STAGES = ("foundation",)
 """Stages of a result, roughest first; the systems to come add withBump, sparseFull and final."""
 POSES = ("frontal", "aligned")
@@ -29,18 +32,6 @@ FORMATS = ("ply", "obj", "glb")
 _OVERLAY_SIZE = 1600
 SOURCES = ("prior", "observed", "mirrored", "recovered")
 """What ``Reconstruction.source`` counts: index 0 is taken from the model alone, and so on."""
-
-
-class ExpressionModel(Protocol):
-    """What a result needs to know of the face model that made it; ``face_models.FaceModel`` is one."""
-
-    name: str
-    expression_names: tuple[str, ...]
-    card: Any
-
-    def vertices(self, identity: Tensor, expression: Tensor, /) -> Tensor: ...
-
-    def to(self, device: str, /) -> ExpressionModel: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +80,7 @@ class Reconstruction:
     confidence: Tensor
     landmarks: Tensor | None
     system: str
-    model: ExpressionModel
+    model: FaceModel
     timings: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
 
@@ -367,8 +358,6 @@ def _arrays(mesh: Mesh) -> dict[str, Any]:
     return {name: getattr(mesh, name) for name in mesh.__dataclass_fields__}
 
 
-def _model_record(model: ExpressionModel) -> dict[str, Any]:
-    card = model.card
-    fields = card if isinstance(card, Mapping) else getattr(card, "__dict__", {})
-    known = {key: fields[key] for key in ("licence", "sha256") if fields.get(key)}
+def _model_record(model: FaceModel) -> dict[str, Any]:
+    known = {key: model.card[key] for key in ("licence", "sha256") if model.card.get(key)}
     return {"name": model.name, **known}
