@@ -60,7 +60,7 @@ def fit_landmarks(
     *,
     focal: float | Tensor | None = None,
     share_identity: bool = False,
-    identity_weight: float = 1.0,
+    identity_weight: float = 2.0,
     expression_weight: float = 1.0,
     sigma_floor: float = SIGMA_FLOOR,
     use: Tensor | None = None,

@@ -103,7 +103,7 @@ def fit_photometric(
     visible: Tensor | None = None,
     unknowns: Literal["light", "colour", "all"] = "all",
     share_identity: bool = False,
-    identity_weight: float = 1.0,
+    identity_weight: float = 2.0,
     expression_weight: float = 1.0,
     albedo_weight: float = 0.5,
     pixel_weight: float = 1.0,

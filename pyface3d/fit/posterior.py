@@ -18,8 +18,8 @@ from pyface3d.geometry.rotations import cross_matrix
 POSE = 6
 """Unknowns of the pose: rotation vector and translation."""
 
-_GAP_SIGMA_MM = 0.1  # what lips and lids may pass through each other
-_GAP_REST_MM = 0.2  # closed lips rest this far apart between vertices: less, and the curved surfaces cross
+_GAP_SIGMA_MM = 0.2  # what lips and lids may pass through each other
+_GAP_REST_MM = 0.05  # closed lips rest this far apart, even where those of the mean face overlap
 _FAR_SIGMA, _FAR_WEIGHT = 2.0, 3.0  # identity beyond 2 σ costs so much more: models' tails are guesses, not people
 
 
@@ -119,7 +119,7 @@ def _overlap(problem: LandmarkProblem, state: FaceState) -> Tensor:
     """How far lips and lids pass through each other, (B, G) in units of `_GAP_SIGMA_MM`, never positive."""
     sparse = problem.sparse
     gap = sparse.gap_mean + state.coefficients @ sparse.gap_basis.T
-    return (gap - sparse.gap_mean.clamp_max(_GAP_REST_MM)).clamp_max(0) / _GAP_SIGMA_MM
+    return (gap - _GAP_REST_MM).clamp_max(0) / _GAP_SIGMA_MM
 
 
 def point_jacobian(spots: Tensor, gain: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ NUM_JAW = 17
 GAP_PAIRS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 """Landmarks that face each other across the mouth and the eyes, upper first: they may touch but not pass."""
 
-_LIP_REACH_MM = 7.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
-_LIP_APART_MM = 2.5  # how far two lip vertices may lie apart in x and z to count as facing each other
+_LIP_REACH_MM = 5.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
+_LIP_UNDER_MM = 1.0  # an "upper" vertex so far under its "lower" partner does not face it (a fold, a corner)
+_LIP_APART_MM = 1.5  # how far two lip vertices may lie apart in x and z to count as facing each other
 
 _CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
 
@@ -114,7 +115,8 @@ def _facing_lips(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
         return upper.new_zeros(2, 0)
     flat = torch.tensor([0, 2])
     apart, partner = torch.cdist(verts[upper][:, flat], verts[lower][:, flat]).min(1)
-    kept = apart <= _LIP_APART_MM
+    below = verts[lower][partner][:, 1] - verts[upper][:, 1] > _LIP_UNDER_MM
+    kept = (apart <= _LIP_APART_MM) & ~below
     return torch.stack([upper[kept], lower[partner[kept]]])
 
 
