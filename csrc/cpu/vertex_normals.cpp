@@ -12,10 +12,11 @@ namespace pyface3d::cpu {
 namespace {
 
 constexpr int64_t kGrain = 8192;
+constexpr int64_t kLargeMesh = 1 << 18;  // faces; a smaller image is done before other threads are awake
 
-// body(image, threads left for its loops): images side by side while there are enough of them, else one by one.
-template <class Body> void for_images(int64_t batch, int threads, const Body& body) {
-  const bool side_by_side = batch >= threads;
+// body(image, threads left for its loops): images side by side, but large ones one by one when there are few.
+template <class Body> void for_images(int64_t batch, int64_t num_faces, int threads, const Body& body) {
+  const bool side_by_side = batch >= threads || num_faces < kLargeMesh;
   parallel_for(side_by_side ? threads : 1, batch, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) body(b, side_by_side ? 1 : threads);
   });
@@ -105,7 +106,7 @@ inline void scatter_gradients(const float* rows, const int32_t* faces, const flo
 template <class T>
 void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners, T* normals,
                     int64_t batch, int64_t num_verts, int64_t num_faces, int threads) {
-  for_images(batch, threads, [&](int64_t b, int inner) {
+  for_images(batch, num_faces, threads, [&](int64_t b, int inner) {
     if (inner == 1) {
       T* rows = scratch<T>(8 * num_verts);
       T* sums = rows + 4 * num_verts;
@@ -129,7 +130,7 @@ template <class T>
 void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t* offsets, const int32_t* corners,
                              const T* grad_normals, T* grad_sums, T* grad_verts, int64_t batch, int64_t num_verts,
                              int64_t num_faces, int threads) {
-  for_images(batch, threads, [&](int64_t b, int inner) {
+  for_images(batch, num_faces, threads, [&](int64_t b, int inner) {
     const T* v = verts + 3 * num_verts * b;
     if (inner == 1) {
       T* rows = scratch<T>(16 * num_verts);

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from op_cases import Size, mesh, sheet
 from raster_oracles import sphere
 
 from pyface3d.ops import Topology, face_normals, shade_spherical_harmonics, vertex_normals
@@ -67,6 +68,24 @@ def test_moving_and_scaling_change_nothing_and_mirroring_turns(dtype):
     torch.testing.assert_close(vertex_normals(verts * 64 - 3, topology), normals, rtol=1e-4, atol=1e-4)
     flip = torch.tensor([1, 1, -1], dtype=dtype)
     torch.testing.assert_close(vertex_normals(verts * flip, topology), -normals * flip)
+
+
+def test_a_large_mesh_has_the_same_bits_on_several_threads(dtype):
+    """Large enough that the threads share one image, where every vertex gathers; on one thread the faces scatter."""
+    topology = mesh(Size(grid=370))
+    assert topology.num_faces > 2**18
+    verts = sheet(Size(batch=1, grid=370)).to(dtype).requires_grad_()
+    weights = torch.linspace(-1, 2, verts.numel(), dtype=dtype).reshape(verts.shape)
+    results, before = [], torch.get_num_threads()
+    try:
+        for count in (1, 4):
+            torch.set_num_threads(count)
+            normals = vertex_normals(verts, topology)
+            results.append((normals.detach(), *torch.autograd.grad(normals, verts, weights)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+    assert results[0][1].any()
 
 
 def test_a_mesh_without_batch_axis(dtype):
