@@ -442,7 +442,8 @@ async function start() {
     redraw();
   }, { passive: false });
   canvas.addEventListener("dblclick", () => { Object.assign(state, { yaw: 0, pitch: 0, zoom: 1 }); redraw(); });
-  new ResizeObserver(redraw).observe(canvas);
+  // At once rather than with the next frame: until then the old picture would be shown stretched.
+  new ResizeObserver(() => draw(performance.now())).observe(canvas);
 
   const count = (key) => parts.reduce((sum, part) => sum + key(part), 0).toLocaleString("en");
   element("facts").textContent = `${count((p) => p.count)} vertices · ${count((p) => p.faces.length / 3)} triangles`
