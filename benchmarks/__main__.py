@@ -3,7 +3,8 @@
     python -m benchmarks [--only rasterize interpolate] [--threads 1 2] [--seconds 1] [--output FILE | --print]
 
 A bench module has TITLE (a heading), NOTES (a paragraph under its table) and ``run(threads, seconds)``, which yields
-``Result``s for each number of threads; it checks its answers before it times them.
+``Result``s for each number of threads; it checks its answers before it times them. On a busy machine only one thread is
+measured, in processor time, unless ``--threads`` says otherwise.
 """
 
 import argparse
@@ -25,7 +26,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])
     names = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="benchmarks to run")
-    parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, min(2, os.cpu_count() or 1)}))
+    threads = [1] if _busy() else sorted({1, min(2, os.cpu_count() or 1)})
+    parser.add_argument("--threads", nargs="+", type=int, default=threads)
     parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each measurement")
     parser.add_argument("--output", type=Path, default=FOLDER.parent / "docs" / "performance.md")
     parser.add_argument("--print", action="store_true", help="print the report only")
@@ -48,21 +50,23 @@ def _heading() -> str:
 
 Written by `python -m benchmarks` (`make bench`); every answer is checked before it is timed. Medians in milliseconds,
 float32 unless a row says otherwise; a ratio is the peer's time over ours, both from this run. Differences under 10 %
-(one thread) or 25 % (two) are noise.
+(one thread) or 25 % (two) are noise. Rows of one thread are processor time, which other work on the machine does not
+lengthen; rows of more are time on the wall.
 
 Machine: {_processor()}, {os.cpu_count()} cores, kernels for {isa}; Python {platform.python_version()}, torch
-{torch.__version__}.{_load()} No figure here was taken on a GPU.
+{torch.__version__}. No figure here was taken on a GPU.{_load()}
 """
 
 
+def _busy() -> bool:
+    """Whether other work has a good part of the processor: then only processor time means anything."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1)
+
+
 def _load() -> str:
-    """Says so where other work shared the processor: then times are long, and only the ratios mean something."""
-    if not hasattr(os, "getloadavg"):
+    if not _busy():
         return ""
-    load = os.getloadavg()[0]
-    busy = load > 0.5 * (os.cpu_count() or 1)
-    warning = "; **other work was running: trust the ratios, not the milliseconds**" if busy else ""
-    return f" Load average at the start: {load:.1f}{warning}."
+    return " Other work was running: only rows of one thread were asked for or mean anything."
 
 
 def _processor() -> str:
