@@ -13,11 +13,11 @@ from pyface3d.io.color import linear_to_srgb
 from pyface3d.ops import Fragments, Topology, interpolate, rasterize, render_texture, vertex_normals
 
 _SUPERSAMPLE = 2
-_CLAY = (0.62, 0.60, 0.58)  # linear RGB
+_CLAY = (0.44, 0.42, 0.40)  # linear RGB
 _BACKGROUND = 1.0
 # Key, fill and rim light: direction towards the light in the camera frame (x right, y down, z forward), strength.
-_LIGHTS = (((-0.75, -0.65, -0.55), 0.80), ((0.9, -0.1, -0.35), 0.22), ((0.0, 0.9, -0.5), 0.08))
-_AMBIENT = 0.10
+_LIGHTS = (((-0.8, -0.75, -0.6), 1.15), ((1.0, 0.0, -0.25), 0.30), ((0.1, 0.9, -0.3), 0.10))
+_AMBIENT = 0.07
 
 
 @dataclass(frozen=True)
