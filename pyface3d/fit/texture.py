@@ -39,7 +39,7 @@ _DEPTH_TOLERANCE_MM = 2.0
 _MIRROR_CONFIDENCE = 0.5  # a face is about symmetric; its light, its gaze and its moles are not
 _TYPICAL_SPREAD = 0.5  # log units, of the slow offset over one face
 _MOUTH_SHADE = -0.9  # log units: the mouth's inside is in the shade of the lips
-_GREY = 0.12  # largest relative difference between the channels of a grey photo (compression leaves some)
+_GREY = 0.25  # relative difference between the channels of a black and white photo, a toned one included
 _EYE_SEEN = 0.5  # of an eye in sight, to take it from the photo
 _MAX_DETAIL = 2.5  # log units
 

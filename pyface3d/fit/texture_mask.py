@@ -24,20 +24,20 @@ _MISFIT_LOG_ODDS = -2.5  # for skin that the photometric fit gave up: it knows s
 _CLAMP = 6.0  # on log odds, so that no pixel outvotes its neighbourhood
 _SMOOTH = 0.012  # of the face's size: window of the edge-aware smoothing
 _RING = 0.035  # of the face's size: how far around an eye, a brow or the mouth skin must be seen
-_SPECK = 0.0015  # of the face's area (size²): smaller specks of either kind are turned
+_SPECK = 0.0006  # of the face's area (size²): smaller specks of either kind are turned
 _EYE_SHARE = 0.75  # of a hole that lies on an eye: an eye of unusual colour, for lenses reach further
 _ISLAND = 0.006  # of the face's area: a piece of face smaller than this is a lookalike
 # How much wider than skin the colours of other parts of a face spread: red-green, blue-green, brightness.
 _SLACK = {
     "lips": (3.0, 3.0, 2.5),
-    "hollows": (1.4, 1.4, 1.6),
+    "hollows": (1.4, 1.4, 1.8),
     "brows": (1.6, 1.6, 3.5),
     "lids": (2.0, 2.0, 3.5),
     "nostrils": (2.0, 2.0, 4.0),
     "eyes": (3.0, 3.0, 4.0),
     "mouth": (4.0, 3.0, 5.0),
 }
-_CORE_LOG_ODDS = 1.0  # more, in the middle of the face
+_CORE_LOG_ODDS = 1.0  # more, from the brows to the chin, where hair is rare
 _SHADOW = 0.8  # added to the spread of brightness below the skin's: cast shadows
 _BEARD_SLACK = (2.5, 2.5, 3.5)
 _BEARD_LIPS = (2.0, 1.8, 1.6)
@@ -108,7 +108,7 @@ def face_mask(
     for name, wider in _SLACK.items():
         slack[inside[name]] = wider
     likelihood = skin.log_likelihood(distance, slack)
-    prior = _FACE_LOG_ODDS + area["core"] * _CORE_LOG_ODDS
+    prior = _FACE_LOG_ODDS + area["core"] * (1 - area["forehead"]) * _CORE_LOG_ODDS
     prior -= area["rim"] * (_RIM_LOG_ODDS + _roughness_odds(log_image.mean(-1), seed, view.size_px))
     # Necks, hands, other people and bald heads are skin too: only what skin does not explain tells hair and cloth.
     tone = np.log(albedo.numpy().reshape(-1, 3)[chosen] + LOG_FLOOR).mean(0) + skin.even
@@ -146,7 +146,7 @@ def face_mask(
     odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
     probability = _sigmoid(odds) * covered
     eyes = area["lids"] + area["eyes"] > 0.5
-    mask = without_specks(probability > 0.5, view.size_px**2, covered, eyes)
+    mask = without_specks(probability > 0.5, view.size_px**2, covered, eyes | inside["brows"])
     mask &= ~_around_glasses(mask, eyes, view.size_px)
     return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
 
@@ -183,7 +183,8 @@ def _around_glasses(mask: Mask, eyes: Mask, size_px: float) -> Mask:
 
 
 def without_specks(mask: Mask, face_area: float, covered: Mask, eyes: Mask) -> Mask:
-    """Turn holes and islands too small to be an occluder or a face (``face_area`` in px²), and holes that are eyes."""
+    """Turn holes and islands too small to be an occluder or a face (``face_area`` in px²), and holes that are just an
+    eye or a brow (``eyes``)."""
     import cv2
 
     result = mask.copy()
