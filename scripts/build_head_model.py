@@ -88,12 +88,11 @@ def _identity(
     importance = face_importance(head, start, eye_centres(head, start))
     people = match.of(scans.people(NUM_SCANS, generator))
     population = calibrate(space, people, match, importance[match.vertices])
-    heads = space.vertices(population.draw(NUM_SAMPLES, generator))
+    mean = space.vertices(population.mean[None])[0]
+    mean = mean - eye_centres(head, mean).mean(axis=0) * [0.0, 1.0, 1.0]
     weights = importance * open_skin
-    for _ in range(2):
-        heads = align(heads, heads.mean(axis=0), weights=weights)
-    heads = heads - eye_centres(head, heads.mean(axis=0)).mean(axis=0) * [0.0, 1.0, 1.0]
-    identity = principal_components(heads, head.mirror, importance, NUM_IDENTITY)
+    heads = align(space.vertices(population.draw(NUM_SAMPLES, generator)), mean, weights=weights)
+    identity = principal_components(heads, mean, head.mirror, importance, NUM_IDENTITY)
     generator = np.random.default_rng(arguments.seed + 1)
     return identity, quality(space, scans, match, population, identity, landmarks, weights, generator)
 

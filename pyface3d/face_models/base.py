@@ -93,8 +93,8 @@ class FaceModel(Protocol):
     def contour(self) -> Tensor:
         """Vertices over which each of the 17 jaw points may slide, (17, M) int64, padded with -1.
 
-        Each row starts with the vertex of the jaw line seen from the front and goes on towards the cheek: in a turned
-        head the jaw point lies at whichever of them ends the face in the picture.
+        Each row starts with the vertex of the jaw line seen from the front, goes on towards the cheek, and then a
+        little backwards: in a turned head the jaw point lies at whichever of them ends the face in the picture.
         """
         ...
 

@@ -9,9 +9,9 @@ from pyface3d.face_models.landmarks import IBUG68_FLIP, NUM_JAW
 
 _STEPS = 16
 _STEP_MM = 4.0
-_MOST_BACKWARD = (
-    -0.4
-)  # z of the normal: what looks away from the viewer of a frontal head further than this is left out
+_BACKWARD_MM = 14.0
+_FIRST_BACKWARD_ROW = 11  # below it, backwards leads under the chin and down the neck
+_LEAST_FORWARD = -0.4  # z of the normal: skin that looks further away from a frontal viewer is left out
 
 
 def contour_candidates(
@@ -24,7 +24,9 @@ def contour_candidates(
     """Vertices over which each jaw point may slide.
 
     A row starts at the jaw point and runs forwards over the skin, in the half plane through the line of sight and the
-    direction from the middle of the face to that point, one vertex every 4 mm, as far as half way to that middle.
+    direction from the middle of the face to that point, one vertex every 4 mm, as far as half way to that middle: on
+    the side turned away the cheek ends the face. From the angle of the jaw upwards it then also runs a little
+    backwards, for the side turned to the viewer.
 
     Args:
         verts: mean head, (V, 3) mm, model frame.
@@ -37,32 +39,43 @@ def contour_candidates(
         (17, M) int64, padded with -1.
     """
     normals = _vertex_normals(verts, faces)
-    usable = np.nonzero(skin & (normals[:, 2] > _MOST_BACKWARD))[0]
+    usable = np.nonzero(skin & (normals[:, 2] > _LEAST_FORWARD))[0]
     centre = np.array([0.0, 0.5 * (marks[30, 1] + marks[33, 1])])
-    table = np.full((NUM_JAW, _STEPS), -1, np.int64)
+    rows: dict[int, list[int]] = {}
     for index in range(8, NUM_JAW):
-        row = _row(verts, usable, marks[index], centre)
-        table[index, : len(row)] = row
+        row = _row(verts, usable, marks[index], centre, backward=index >= _FIRST_BACKWARD_ROW)
+        rows[index] = row
         if index > 8:
-            table[IBUG68_FLIP[index], : len(row)] = mirror[row]
+            rows[IBUG68_FLIP[index]] = mirror[row].tolist()
+    table = np.full((NUM_JAW, max(map(len, rows.values()))), -1, np.int64)
+    for index, row in rows.items():
+        table[index, : len(row)] = row
     return table
 
 
 def _row(
-    verts: NDArray[np.floating], usable: NDArray[np.int64], start: NDArray[np.floating], centre: NDArray[np.floating]
+    verts: NDArray[np.floating],
+    usable: NDArray[np.int64],
+    start: NDArray[np.floating],
+    centre: NDArray[np.floating],
+    backward: bool,
 ) -> list[int]:
     outward = start[:2] - centre
     reach = float(np.linalg.norm(outward))
     outward = outward / reach
     offset = verts[usable, :2] - centre
     radius, aside = offset @ outward, np.abs(offset @ np.array([-outward[1], outward[0]]))
-    distance = np.linalg.norm(verts[usable] - start, axis=1)
+    distance, depth = np.linalg.norm(verts[usable] - start, axis=1), verts[usable, 2] - start[2]
     row = [int(usable[distance.argmin()])]
-    ahead = (radius > 0.5 * reach) & (radius < 1.25 * reach) & (verts[usable, 2] > start[2] - 2.0) & (aside < 6.0)
-    for step in range(1, _STEPS):
-        ring = ahead & (np.abs(distance - step * _STEP_MM) < 0.5 * _STEP_MM)
-        if ring.any():
-            row.append(int(usable[ring][aside[ring].argmin()]))
+    near_plane = (aside < 6.0) & (radius < 1.25 * reach)
+    directions = [near_plane & (radius > 0.5 * reach) & (depth > -2.0)]
+    if backward:
+        directions.append(near_plane & (radius > 0.8 * reach) & (depth < 0.0) & (depth > -_BACKWARD_MM))
+    for allowed in directions:
+        for step in range(1, _STEPS):
+            ring = allowed & (np.abs(distance - step * _STEP_MM) < 0.5 * _STEP_MM)
+            if ring.any():
+                row.append(int(usable[ring][aside[ring].argmin()]))
     return list(dict.fromkeys(row))
 
 

@@ -19,6 +19,8 @@ TOOTH_RGB = np.array([0.62, 0.56, 0.44])
 GUM_RGB = np.array([0.38, 0.11, 0.10])
 TONGUE_RGB = np.array([0.46, 0.17, 0.16])
 LASH_RGB = np.array([0.030, 0.022, 0.018])
+#: iBUG's brow points run along the upper part of the brow.
+BROW_BELOW_LANDMARKS_MM = 2.4
 #: Brow colours, linear: black, dark brown, brown, dark blond, grey; and how many people have them.
 HAIR_RGB = np.array(
     [[0.010, 0.008, 0.008], [0.024, 0.015, 0.011], [0.050, 0.030, 0.019], [0.12, 0.08, 0.05], [0.15, 0.14, 0.13]]
@@ -218,6 +220,7 @@ def _brow_mask(place: Array, points: Array) -> Array:
     knots = np.linspace(0.0, 1.0, 5)
     line = np.stack([np.interp(along, knots, points[:, k]) for k in range(3)], axis=1)
     line = gaussian_filter(line, (8, 0), mode="nearest")
+    line[:, 1] -= BROW_BELOW_LANDMARKS_MM
     half_width = np.interp(along, [0.0, 0.12, 0.55, 1.0], [3.2, 4.4, 3.4, 1.2])
     cover = np.zeros(place.shape[:2])
     for side in (1.0, -1.0):

@@ -14,6 +14,9 @@ from .source import Array, reflect
 POINT_NOISE_MM = 1.5
 #: … and how many of the points are independent of each other: neighbours err together.
 INDEPENDENT_SHARE = 0.05
+#: Weight of the a-priori spread against what the scans say: without it, fine targets (dimples, creases) that explain
+#: little are drawn far outside the range they were sculpted for.
+PRIOR_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ def calibrate(
 ) -> Population:
     """Project scanned people onto the parameter space and estimate their distribution by expectation-maximisation.
 
-    With d = shapes @ t + noise and t ~ N(mean, S), each round takes the posterior of every person's t and sets mean
-    and S to the moments found (posterior spread included, so what scans do not show keeps its prior). Every person
-    also counts mirrored, so the distribution is symmetric.
+    With d = shapes @ t + noise and t ~ N(0, S) about the scans' mean, each round takes the posterior of every person's
+    t and sets S to the second moment found, shrunk towards the a-priori spread; what scans do not show keeps that
+    spread. Every person also counts mirrored, so the distribution is symmetric.
 
     Args:
         people: scan points at the matched vertices, (B, n, 3) mm, in any pose.
@@ -58,31 +61,32 @@ def calibrate(
     centred = _without_rigid(shapes, reference, weights)
     scale = np.sqrt(weights * INDEPENDENT_SHARE / (weights.mean() * POINT_NOISE_MM**2))[:, None]
     design = (centred * scale).reshape(len(shapes), -1)
-    data = ((moved - reference) * scale).reshape(len(people), -1)
+    data = ((moved - moved.mean(axis=0)) * scale).reshape(len(people), -1)
     precision = design @ design.T
     projected = data @ design.T
     permutation, sign = space.mirror_permutation()
-    mean, covariance = np.zeros(len(shapes)), np.eye(len(shapes))
+    prior_spread = np.eye(len(shapes))
+    covariance = prior_spread
     for _ in range(rounds):
-        prior = np.linalg.inv(covariance)
-        posterior = np.linalg.inv(precision + prior)
-        found = (projected + prior @ mean) @ posterior
-        found = np.concatenate([found, found[:, permutation] * sign])
-        mean = found.mean(axis=0)
-        covariance = np.cov(found.T, bias=True) + posterior
-        mirrored = sign[:, None] * covariance[np.ix_(permutation, permutation)] * sign
-        covariance = 0.5 * (covariance + mirrored) + 1e-6 * np.eye(len(mean))
-    return Population(match.mean_t + mean, covariance)
+        posterior = np.linalg.inv(precision + np.linalg.inv(covariance))
+        found = projected @ posterior
+        moment = found.T @ found / len(found) + posterior
+        moment = 0.5 * (moment + sign[:, None] * moment[np.ix_(permutation, permutation)] * sign)
+        covariance = (moment + PRIOR_SHARE * prior_spread) / (1.0 + PRIOR_SHARE)
+    return Population(match.mean_t, covariance)
 
 
-def principal_components(heads: Array, mirror: np.ndarray, weights: Array, count: int) -> IdentitySpace:
+def principal_components(heads: Array, mean: Array, mirror: np.ndarray, weights: Array, count: int) -> IdentitySpace:
     """PCA of heads (B, V, 3) and their mirror images under vertex weights (V,); components in sigma units.
+
+    ``mean`` (V, 3) is the head at the mean parameters: targets crease one way only, so the mean of the heads would be
+    more wrinkled than any average person.
 
     The mirrored samples make every component either symmetric or antisymmetric; that is then enforced to the bit.
     """
-    mean = heads.mean(axis=0)
+    sample_mean = heads.mean(axis=0)
+    offsets = (heads - 0.5 * (sample_mean + reflect(sample_mean, mirror))).astype(np.float32)
     mean = 0.5 * (mean + reflect(mean, mirror))
-    offsets = (heads - mean).astype(np.float32)
     parts = []
     total = 0.0
     root = np.sqrt(weights / weights.mean()).astype(np.float32)[:, None]

@@ -134,7 +134,7 @@ def correspond(
             rows.append(0.5 * np.einsum("lnc,nc->ln", shapes[:, skin[near]], normal))
             wanted.append(0.5 * ((found.point[near] - verts[skin[near]]) * normal).sum(axis=-1))
         design, residual = np.concatenate(rows, axis=1), np.concatenate(wanted)
-        ridge = 4.0 * np.eye(len(t))  # (2 mm)^2 against one unit of spread
+        ridge = 16.0 * np.eye(len(t))  # (4 mm)^2 against one unit of spread
         t = t + np.linalg.solve(design @ design.T + ridge, design @ residual - ridge @ t)
     found = surface.nearest(verts[skin], _normals(verts, faces)[skin])
     good = found.distance < 6.0

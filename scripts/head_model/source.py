@@ -46,6 +46,8 @@ PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions", "afr
 
 #: Local changes that belong to the head; torso, measure and neck targets also move head vertices but are not identity.
 HEAD_PREFIXES = ("cheek", "chin", "ear", "eye", "eyebrows", "forehead", "head", "mouth", "nose")
+#: Left out as well: changes that crease the skin rather than shape the head. Scans would spend them on small residuals.
+CREASES = ("head-age", "mouth-laugh-lines", "mouth-dimples", "chin-cleft")
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _with_short_lashes(shapes: Array, lashes: tuple[Ints, Ints, Array]) -> Array
 
 
 def _is_head_change(name: str) -> bool:
-    return name.removeprefix("l-").removeprefix("r-").split("-")[0] in HEAD_PREFIXES
+    return name.removeprefix("l-").removeprefix("r-").split("-")[0] in HEAD_PREFIXES and not name.startswith(CREASES)
 
 
 def _symmetric(shapes: Array, mirror: Ints) -> Array:

@@ -178,7 +178,8 @@ def test_contour_starts_at_the_jaw_and_can_follow_a_turn(head):
     contour = head.contour()
     assert contour.shape[0] == 17 and contour.max() < len(verts) and (contour[:, 0] >= 0).all()
     assert ((contour >= 0).sum(dim=1) >= 5).all()
-    assert (verts[contour[:, 0]] - points[:17]).norm(dim=1).max() < 6.0
+    # the nearest vertex: edges are up to 18 mm long below the ear
+    assert (verts[contour[:, 0]] - points[:17]).norm(dim=1).max() < 8.0
     turn = math.radians(45)
     across = verts[:, 0] * math.cos(turn) + verts[:, 2] * math.sin(turn)
     for row in contour[10:16]:  # the far side of a head turned to the picture's right
