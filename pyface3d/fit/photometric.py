@@ -105,7 +105,7 @@ def fit_photometric(
     share_identity: bool = False,
     identity_weight: float = 2.0,
     expression_weight: float = 1.0,
-    albedo_weight: float = 0.5,
+    albedo_weight: float = 1.0,
     pixel_weight: float = 1.0,
 ) -> PhotometricFit:
     """Fit ``model`` to the pixels of B photos, from their landmark fit.

@@ -33,7 +33,8 @@ class Plausibility:
         identity_rms, identity_max: over the identity coefficients, σ, (B,).
         interpupil_mm: between the middles of the two eyes' corners, (B,).
         flipped: lip and lid triangles whose normal turned against the mean face's, (B,) int64.
-        crossing: pairs of lip or lid triangles that pass through each other and do not in the mean face, (B,) int64.
+        crossing: pairs of lip or lid triangles that pass through each other, beyond as many as do where the mean
+            face's closed lips rest on each other, (B,) int64.
     """
 
     identity_rms: Tensor
@@ -52,11 +53,11 @@ class Plausibility:
 
 @dataclass(frozen=True)
 class _Patch:
-    """Triangles of lips and lids: their corners (T, 3), and the pairs (P, 2) that cross in the mean face already."""
+    """Triangles of lips and lids: their corners (T, 3), and how many pairs cross in the mean face already."""
 
     corners: Tensor
     neutral_normals: Tensor
-    neutral_crossings: Tensor
+    neutral_crossings: int
 
 
 _PATCHES: "WeakKeyDictionary[FaceModel, _Patch]" = WeakKeyDictionary()
@@ -71,17 +72,14 @@ def check_plausibility(model: "FaceModel", fit: FaceFit) -> Plausibility:
         right, left = landmarks[:, [36, 39]].mean(1), landmarks[:, [42, 45]].mean(1)
         normals, areas = _normals(verts[:, patch.corners])
         against = (normals * patch.neutral_normals).sum(-1) < 0
-        known = {tuple(pair) for pair in patch.neutral_crossings.tolist()}
-        crossing = [
-            sum(tuple(pair) not in known for pair in crossing_pairs(face, patch.corners).tolist()) for face in verts
-        ]
+        crossing = [len(crossing_pairs(face, patch.corners)) - patch.neutral_crossings for face in verts]
     identity = fit.identity.double().cpu()
     return Plausibility(
         identity_rms=identity.square().mean(-1).sqrt(),
         identity_max=identity.abs().amax(-1),
         interpupil_mm=(left - right).norm(dim=-1),
         flipped=(against & (areas > _LEAST_AREA_MM2)).sum(-1),
-        crossing=torch.tensor(crossing, dtype=torch.int64),
+        crossing=torch.tensor(crossing, dtype=torch.int64).clamp_min(0),
     )
 
 
@@ -156,5 +154,5 @@ def _patch(model: "FaceModel") -> _Patch:
         normals, areas = _normals(neutral[0, faces])
         wanted = near[faces].all(1) & skin[faces[:, 0]] & (normals[:, 2] > _FACING) & (areas > _LEAST_AREA_MM2)
         corners = faces[wanted]
-        _PATCHES[model] = _Patch(corners, normals[wanted], crossing_pairs(neutral[0], corners))
+        _PATCHES[model] = _Patch(corners, normals[wanted], len(crossing_pairs(neutral[0], corners)))
     return _PATCHES[model]

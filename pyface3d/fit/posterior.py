@@ -18,8 +18,8 @@ from pyface3d.geometry.rotations import cross_matrix
 POSE = 6
 """Unknowns of the pose: rotation vector and translation."""
 
-_GAP_SIGMA_MM = 0.2  # what lips and lids may pass through each other
-_GAP_REST_MM = 0.05  # closed lips rest this far apart, even where those of the mean face overlap
+_GAP_SIGMA_MM = 0.1  # what lips and lids may pass through each other
+_GAP_REST_MM = 0.2  # closed lips rest this far apart, even where those of the mean face overlap
 _FAR_SIGMA, _FAR_WEIGHT = 2.0, 3.0  # identity beyond 2 σ costs so much more: models' tails are guesses, not people
 
 

@@ -33,7 +33,7 @@ _ACTION_SPREAD: tuple[tuple[str, float], ...] = (
     (r"mouthStretch|mouthFrown", 0.24),
     (r"jawOpen|mouthSmile", 0.6),
     (r"eyeBlink", 0.48),
-    (r"browDown", 0.18),  # else it makes up for brows that mesh and annotators place differently
+    (r"browDown", 0.25),  # else it makes up for brows that mesh and annotators place differently
 )
 _OTHER_SPREAD = 0.36
 # How far the two sides of one action usually differ.

@@ -20,6 +20,7 @@ NUM_JAW = 17
 GAP_PAIRS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 """Landmarks that face each other across the mouth and the eyes, upper first: they may touch but not pass."""
 
+_LID_REACH_MM, _LID_FACING, _LID_UPRIGHT = 8.0, 0.5, 0.7  # skin round the eyes, facing forward; upright edges
 _LIP_REACH_MM = 5.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
 _LIP_UNDER_MM = 1.0  # an "upper" vertex so far under its "lower" partner does not face it (a fold, a corner)
 _LIP_APART_MM = 1.5  # how far two lip vertices may lie apart in x and z to count as facing each other
@@ -39,8 +40,9 @@ class SparseFace:
         identity_dim: I.
         candidates: model vertex of each contour candidate, (17, M).
         candidate_mask: False where a row of candidates is padding, (17, M).
-        gap_mean, gap_basis: opening along the model's y across each of `GAP_PAIRS` and between vertices of the two
-            lips that face each other, (G,) and (G, N).
+        gap_mean, gap_basis: height along the model's y across each of `GAP_PAIRS`, between vertices of the two lips
+            that face each other, and along upright edges of the lids' skin (which folds over itself where an upper
+            end sinks below the lower), (G,) and (G, N).
         outward: direction out of the face's outline at each jaw point, in the frontal view (right, up), (17, 2).
     """
 
@@ -75,17 +77,17 @@ def _build(model: "FaceModel") -> SparseFace:
     embedding = model.landmarks("ibug68")
     candidates, mask = contour_candidates(model)
     count = NUM_POINTS + candidates.numel()
-    lips = _facing_lips(model, embedding)
+    apart = torch.cat([_facing_lips(model, embedding), _lid_edges(model, embedding)], 1)
 
     def at_landmarks(verts: Tensor) -> Tensor:
         double = verts.double()
-        rows = torch.cat([candidates.flatten(), lips.flatten()])
+        rows = torch.cat([candidates.flatten(), apart.flatten()])
         return torch.cat([embedding.points(double, model.topology), double[:, rows]], 1)
 
     with torch.no_grad():
         everything, every_basis = evaluate_affine(model, at_landmarks)
     mean, basis = everything[:count], every_basis[:, :count].contiguous()
-    pairs = torch.cat([torch.tensor(GAP_PAIRS), count + torch.arange(lips.numel()).view(2, -1).T])
+    pairs = torch.cat([torch.tensor(GAP_PAIRS), count + torch.arange(apart.numel()).view(2, -1).T])
     upper, lower = pairs.unbind(1)
     return SparseFace(
         mean,
@@ -118,6 +120,22 @@ def _facing_lips(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
     below = verts[lower][partner][:, 1] - verts[upper][:, 1] > _LIP_UNDER_MM
     kept = (apart <= _LIP_APART_MM) & ~below
     return torch.stack([upper[kept], lower[partner[kept]]])
+
+
+def _lid_edges(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
+    """Upper and lower ends of the upright edges in the skin round the eyes, (2, G)."""
+    verts = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)).cpu()
+    topology = model.topology.to("cpu")
+    eyes = embedding.to("cpu").points(verts, topology)[0, 36:48]
+    verts, normals = verts[0], vertex_normals(verts[0], topology)
+    near = (torch.cdist(verts, eyes).amin(1) <= _LID_REACH_MM) & (normals[:, 2] > _LID_FACING)
+    near &= joined_vertices(topology.faces.long(), embedding.faces[[30]].cpu())
+    edges = topology.edges.long()
+    edges = edges[near[edges].all(1)]
+    rise = verts[edges[:, 1]] - verts[edges[:, 0]]
+    upright = rise[:, 1].abs() > _LID_UPRIGHT * rise.norm(dim=-1)
+    edges = torch.where(rise[:, 1:2] > 0, edges.flip(1), edges)
+    return edges[upright].T
 
 
 def joined_vertices(faces: Tensor, start: Tensor) -> Tensor:
