@@ -31,7 +31,7 @@ _ISLAND = 0.006  # of the face's area: a piece of face smaller than this is a lo
 _SLACK = {
     "lips": (3.0, 3.0, 2.5),
     "hollows": (1.4, 1.4, 1.8),
-    "brows": (1.6, 1.6, 3.5),
+    "brows": (2.2, 2.2, 4.5),
     "lids": (2.0, 2.0, 3.5),
     "nostrils": (2.0, 2.0, 4.0),
     "eyes": (3.0, 3.0, 4.0),
@@ -176,7 +176,7 @@ def _around_glasses(mask: Mask, eyes: Mask, size_px: float) -> Mask:
     shares = [_share(mask, eye) for eye in each]
     for eye, share in zip(each, shares):
         # Glasses that hide one eye hide the other, though light may fall through there.
-        if share < (0.65 if min(shares) < 0.3 else 0.5):
+        if share < (0.8 if min(shares) < 0.3 else 0.5):
             lens = _within(eye, 0.4 * _LENS * size_px) | (~mask & _within(eye, _LENS * size_px))
             near |= _within(lens, _FRAME * size_px)
     return near
