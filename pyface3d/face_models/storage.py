@@ -61,10 +61,18 @@ def save_face_model(path: Path, model: LinearFaceModel, basis_dtype: torch.dtype
         "region_names": json.dumps(list(model.regions)),
         "card": json.dumps(dict(model.card), ensure_ascii=False),
     }
-    content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata)
+    content = _with_sorted_header(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
     with atomic_file(path) as stream:
         stream.write(content)
     return content
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same file with its header in a fixed order: safetensors writes metadata in another order every time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format pads so that tensors stay aligned
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_face_model(path: Path) -> LinearFaceModel:

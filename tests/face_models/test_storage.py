@@ -75,6 +75,12 @@ def test_round_trip(tmp_path):
     torch.testing.assert_close(again.landmarks().barycentrics, model.landmarks().barycentrics)
 
 
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    first, second = (save_face_model(tmp_path / name, small_model()) for name in ("a.safetensors", "b.safetensors"))
+    assert first == second == (tmp_path / "a.safetensors").read_bytes()
+    assert int.from_bytes(first[:8], "little") % 8 == 0
+
+
 def test_optional_parts_may_be_absent(tmp_path, tensors):
     for key in ("uvs", "uv_faces", "contour", "albedo", "albedo_mean", "landmarks.ibug68.faces"):
         del tensors[key]
