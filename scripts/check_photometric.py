@@ -33,7 +33,7 @@ from pyface3d.ops import vertex_normals
 
 METHODS = ("light", "colour", "all")
 EYE_DISTANCE = 90.0  # px; larger photos are shrunk to it, as the fit would do
-BLOCKS = 6.0  # blocks per eye distance
+BLOCKS = 3.0  # blocks per eye distance
 CLAMP = 0.35  # perceived difference at which a pixel counts as something else (sunglasses, a hand)
 
 

@@ -28,12 +28,12 @@ def pose_error_degrees(found, truth) -> torch.Tensor:
 
 def test_without_noise_the_landmarks_are_met_exactly(head):
     truth = people(head, 6)
-    found = fit(head, truth, **FREE)
-    # 136 numbers against 138 unknowns: priors of 1e-6 and the stopping rule leave little. Jaw points may settle on a
-    # neighbouring vertex of the outline; lips of random people may overlap, which the fit does not allow.
-    miss = (found.points - truth.points).norm(dim=-1)
-    assert miss[:, 17:48].max() < 0.2
-    assert miss.mean() < 0.25
+    inner = torch.arange(68) >= 17  # without priors the jaw points have several outlines to settle on
+    found = fit(head, truth, use=inner, **FREE)
+    miss = (found.points - truth.points).norm(dim=-1)[:, inner].amax(1)
+    # The stopping rule (1e-4) and priors of 1e-6 leave this much, of faces some 190 px wide.
+    assert miss.median() < 0.01
+    assert miss.max() < 0.05
     assert found.points.dtype == torch.float64
 
 
