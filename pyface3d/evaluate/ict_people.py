@@ -37,10 +37,10 @@ PARTS: dict[str, tuple[tuple[int, int], ...]] = {
     "teeth": ((17039, 21451),),
     "eyes": ((22221, 23021), (23791, 24591)),
 }
-_NUM_VERTS = 26719
+_NUM_VERTS, _IDENTITIES = 26719, 100
 # Left out: what real renderers draw with transparency (corneas, tear film, lashes). Lashes are painted.
 _SCAN_VIEWS = ((0, 0), (0, 25), (0, -25), (40, 0), (-40, 0), (75, 0), (-75, 0))  # yaw, pitch of a scanner's cameras
-_SCAN_POINTS = 12000  # over the whole head; about half of them lie in the NoW region, one in 5 mm²
+_SCAN_POINTS = 20000  # over the whole head; about 4,500 of them lie in the NoW region, one in 5 mm²
 _SHADOW_VIEWS = 48
 _LIGHT_LOBE = (1.0, *(2 / 3,) * 3, *(1 / 4,) * 5)
 
@@ -123,12 +123,17 @@ class IctPeople:
         size: side of the pictures, px.
 
     Raises:
-        InputError: ``model`` is not ICT-FaceKit.
+        InputError: ``model`` is not ICT-FaceKit, or only a part of it.
     """
 
     def __init__(self, model: FaceModel, lights: Lights | None = None, *, seed: int = 0, size: int = 512) -> None:
         if model.topology.num_verts != _NUM_VERTS:
             raise InputError(f"model must be ICT-FaceKit with {_NUM_VERTS} vertices, got {model.topology.num_verts}")
+        if model.identity_dim != _IDENTITIES:
+            raise InputError(
+                f"model must hold all {_IDENTITIES} identity shapes of ICT-FaceKit, got {model.identity_dim}; "
+                "give the complete kit"
+            )
         self.model, self.seed, self.size = model, seed, size
         self.lights = lights or Lights.drawn(16, seed)
         part = torch.full((_NUM_VERTS,), -1)
