@@ -60,9 +60,10 @@ def percent(photo: Photo, fit: LandmarkFit) -> Tensor:
     return 100 * (fit.points - photo.points).norm(dim=-1) / photo.eye_distance
 
 
-def left_out_errors(model: FaceModel, photo: Photo, splits: int, count: int = 17) -> tuple[float, float]:
+def left_out_errors(
+    model: FaceModel, photo: Photo, splits: int, generator: torch.Generator, count: int = 17
+) -> tuple[float, float]:
     """Mean error of fitted and of left-out landmarks over random splits."""
-    generator = torch.Generator().manual_seed(0)
     use = torch.ones(splits, 68, dtype=torch.bool)
     for row in use:
         row[torch.randperm(68, generator=generator)[:count]] = False
@@ -111,7 +112,9 @@ def check(model: FaceModel, photos: list[Photo], splits: int) -> dict[str, objec
         rows.append(row)
         print("{:32.32} {:8.2f} {:7.2f} {:7.2f} {:7.1f} {:8d} {:9d}".format(*row.values()))
     error = sum(row["error_percent"] for row in rows) / len(rows)
-    fitted, left_out = torch.tensor([left_out_errors(model, photo, splits) for photo in photos]).mean(0).tolist()
+    generator = torch.Generator().manual_seed(0)
+    both = [left_out_errors(model, photo, splits, generator) for photo in photos]
+    fitted, left_out = torch.tensor(both).mean(0).tolist()
     print(f"{'mean of ' + str(len(rows)) + ' photos':32} {error:8.2f}")
     print(f"17 landmarks left out: fitted {fitted:.2f} %, left out {left_out:.2f} %, ratio {left_out / fitted:.2f}")
     return {"photos": rows, "error_percent": error, "fitted_percent": fitted, "left_out_percent": left_out}

@@ -92,7 +92,7 @@ def test_pixels_bring_shape_albedo_and_light_nearer_to_the_truth(head, scene):
     assert (found.light - truth.light).norm() < 0.6 * (flat - truth.light).norm()
     face = render_fit(head, truth)
     seen = torch.stack([one.facial for one in face])
-    assert found.inliers[seen].float().mean() > 0.95
+    assert found.inliers[seen].float().mean() > 0.9
     covered = torch.stack([one.covered for one in render_fit(head, found)])
     assert not found.inliers[~torch.nn.functional.max_pool2d(covered.float(), 5, 1, 2).bool()].any()
 

@@ -44,5 +44,7 @@ def test_faces_meet_their_landmarks_and_stay_human(head, photos, check_fit):
 
 
 def test_left_out_landmarks_are_predicted(head, photos, check_fit):
-    fitted, left_out = torch.tensor([check_fit.left_out_errors(head, photo, splits=4) for photo in photos]).mean(0)
+    generator = torch.Generator().manual_seed(0)
+    both = [check_fit.left_out_errors(head, photo, 4, generator) for photo in photos]
+    fitted, left_out = torch.tensor(both).mean(0)
     assert left_out <= 1.3 * fitted
