@@ -21,6 +21,9 @@ Mask = NDArray[np.bool_]
 LOG_FLOOR = 0.006
 """Added before every logarithm, linear RGB: below it a camera's noise and rounding are larger than the signal."""
 
+COLOR_VOLUME = 3.0 * 3.0 * 6.0
+"""Of the box over which the colour of an unknown occluder is uniform, along the three axes."""
+
 # log(ratio) is turned into these axes: (log r - log g, log b - log g, brightness).
 _AXES = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0], [1 / 3, 1 / 3, 1 / 3]], np.float32)
 # Where the ratio of a photo to the mean albedo lies for skin, along the axes: people, white balances, exposures.
@@ -30,7 +33,7 @@ _SIGMA_LOW = np.array([0.09, 0.12, 0.28], np.float32)
 _SIGMA_START = np.array([0.13, 0.17, 0.45], np.float32)
 _SIGMA_HIGH = np.array([0.18, 0.23, 0.45], np.float32)
 _MODE_SAMPLES = 600
-_BOX = 3.0 * 3.0 * 6.0  # volume over which the colour of an unknown occluder is uniform
+_COLOR_SAMPLES = 20_000
 _TAIL = 5.0  # degrees of freedom of the skin's t distribution: pimples, gloss, cast shadow
 _SHADE_RIDGE = np.array([1e-6, *[0.15] * 3, *[1.0] * 5])  # of all pixels' say, by degree: pulls to an even light
 _LOBE = np.array([1.0, *[2 / 3] * 3, *[1 / 4] * 5])  # what a matt surface keeps of each band of light
@@ -147,8 +150,8 @@ def learn_colors(*samples: tuple[Floats, float]) -> ColorHistogram:
     shape = np.array([24, 24, 30])
     low, high = np.array([-1.5, -1.5, -5.2], np.float32), np.array([1.5, 1.5, 0.2], np.float32)
     step = (high - low) / shape
-    given = [(log_rgb, share) for log_rgb, share in samples if len(log_rgb)]
-    density = np.full(shape, (1 - sum(share for _, share in given)) / _BOX, np.float32)
+    given = [(log_rgb[:: max(1, len(log_rgb) // _COLOR_SAMPLES)], share) for log_rgb, share in samples if len(log_rgb)]
+    density = np.full(shape, (1 - sum(share for _, share in given)) / COLOR_VOLUME, np.float32)
     for log_rgb, share in given:
         bins = np.clip(((log_rgb @ _AXES.T - low) / step).astype(np.int64), 0, shape - 1)
         flat = np.bincount(np.ravel_multi_index(tuple(bins.T), tuple(shape)), minlength=int(shape.prod()))

@@ -17,6 +17,8 @@ from pyface3d.ops import Fragments, Topology, interpolate, rasterize
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
 
+_SAMPLED_SIZE = 512  # a chart finer than this is thinned for averages over vertices: they hold a hundred texels
+
 
 @dataclass(frozen=True)
 class TexelGrid:
@@ -33,7 +35,8 @@ class TexelGrid:
         mirror_uvs: for every texel, where the other side of the head lies in the chart, (size, size, 2). Eyes are
             exchanged unmirrored: both look the same way.
         nearest: index of the nearest texel on an island, row-major, (size, size) int64; islands keep their own.
-        shares: barycentric share of every vertex in every texel on an island, sparse (V, texels).
+        samples: texels on islands that stand for all in averages over vertices, row-major, (N,) int64.
+        shares: barycentric share of every vertex in each of these, sparse (V, N).
     """
 
     size: int
@@ -42,6 +45,7 @@ class TexelGrid:
     vertex: Tensor
     mirror_uvs: Tensor
     nearest: Tensor
+    samples: Tensor
     shares: sparse.csr_matrix
 
     @property
@@ -68,9 +72,9 @@ class TexelGrid:
         Returns:
             The means (V, C), zero where nothing weighs, and the mean weight of the vertex's texels (V,).
         """
-        covered = self.covered
-        weights = weight[covered][:, None].numpy()
-        sums = self.shares @ np.concatenate([values[covered].numpy() * weights, weights, np.ones_like(weights)], 1)
+        weights = weight.flatten()[self.samples][:, None].numpy()
+        chosen = values.flatten(0, 1)[self.samples].numpy()
+        sums = self.shares @ np.concatenate([chosen * weights, weights, np.ones_like(weights)], 1)
         total, everything = sums[:, -2:-1], sums[:, -1]
         means = torch.from_numpy(sums[:, :-2] / np.maximum(total, 1e-9))
         return means, torch.from_numpy(total[:, 0] / np.maximum(everything, 1e-9))
@@ -119,6 +123,10 @@ def _build(model: "FaceModel", size: int) -> TexelGrid:
         mirrored[islands == island, 0] = across.min() + across.max() - across
     mirror_uvs = interpolate(torch.from_numpy(mirrored).float(), fragments, chart)[0]
     covered = fragments.face_index[0] >= 0
+    step = max(1, size // _SAMPLED_SIZE)
+    sampled = torch.zeros_like(covered)
+    sampled[::step, ::step] = True
+    samples = (covered & sampled).flatten().nonzero()[:, 0]
     return TexelGrid(
         size=size,
         fragments=fragments,
@@ -126,14 +134,16 @@ def _build(model: "FaceModel", size: int) -> TexelGrid:
         vertex=torch.from_numpy(vertex),
         mirror_uvs=mirror_uvs,
         nearest=torch.from_numpy(_nearest_covered(covered.numpy())),
-        shares=_vertex_shares(fragments, chart, vertex, topology.num_verts),
+        samples=samples,
+        shares=_vertex_shares(fragments, chart, vertex, topology.num_verts, samples),
     )
 
 
-def _vertex_shares(fragments: Fragments, chart: Topology, vertex: np.ndarray, num_verts: int) -> sparse.csr_matrix:
-    covered = fragments.face_index[0] >= 0
-    corners = chart.faces.long()[fragments.face_index[0][covered].long()].numpy()
-    shares = fragments.barycentrics[0][covered].numpy()
+def _vertex_shares(
+    fragments: Fragments, chart: Topology, vertex: np.ndarray, num_verts: int, samples: Tensor
+) -> sparse.csr_matrix:
+    corners = chart.faces.long()[fragments.face_index.flatten()[samples].long()].numpy()
+    shares = fragments.barycentrics.flatten(0, 2)[samples].numpy()
     starts = np.arange(len(corners) + 1) * 3
     texels = sparse.csr_matrix((shares.ravel(), vertex[corners].ravel(), starts), shape=(len(corners), num_verts))
     return texels.T.tocsr()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.fit.skin import (
+    COLOR_VOLUME,
     LOG_FLOOR,
     Floats,
     Mask,
@@ -18,7 +19,7 @@ from pyface3d.fit.skin import (
 from pyface3d.fit.texture_areas import FaceAreas
 from pyface3d.fit.texture_view import FaceView
 
-_LEARN = 20_000  # pixels that skin is learnt from; more change nothing
+_LEARN = 8_000  # pixels that skin is learnt from; more change nothing
 _FACE_LOG_ODDS = 1.5  # before any colour is seen: a pixel the fit puts on the face shows the face about 4 times in 5
 _MISFIT_LOG_ODDS = -2.5  # for skin that the photometric fit gave up: it knows shape and light better than colour
 _CLAMP = 6.0  # on log odds, so that no pixel outvotes its neighbourhood
@@ -112,11 +113,11 @@ def face_mask(
     prior -= area["rim"] * (_RIM_LOG_ODDS + _roughness_odds(log_image.mean(-1), seed, view.size_px))
     # Necks, hands, other people and bald heads are skin too: only what skin does not explain tells hair and cloth.
     tone = np.log(albedo.numpy().reshape(-1, 3)[chosen] + LOG_FLOOR).mean(0) + skin.even
+    unknown = np.float32(-np.log(COLOR_VOLUME))
     unlike = np.linalg.norm(skin.in_sigma(log_image - tone), axis=-1) > _LIKE_SKIN
     behind = log_image[~_within(view.covered.numpy(), 0.02 * view.size_px) & unlike]
     scalp = log_image[covered & (area["scalp"] > 0.5) & unlike]
     # Hair has the colour of brows, and what is behind may have that of lips: only plain skin is compared with them.
-    unknown = learn_colors()(log_image)
     other: Floats = np.where(special, unknown, learn_colors((behind, 0.25), (scalp, 0.35))(log_image))
     odds: Floats = likelihood + prior - other
     # What was found to hide the face hides it elsewhere too, where its colour alone might pass.
@@ -126,12 +127,13 @@ def face_mask(
         odds = likelihood + prior - other
     # A beard is dark and only nearly skin-coloured; so are masks, scarves and microphones, which hide nose or mouth.
     nose = _share(odds > 0, area["nose"] > 0.5)
-    lip_odds = skin.log_likelihood(distance, np.asarray(_BEARD_LIPS, np.float32)) + prior - other
-    lips = _share(lip_odds > 0, inside["lips"])
+    on_lips = inside["lips"]
+    lip_likelihood = skin.log_likelihood(distance[on_lips], np.asarray(_BEARD_LIPS, np.float32))
+    lips = float((lip_likelihood + prior[on_lips] > other[on_lips]).mean()) if on_lips.any() else 0.0
     bearded = plain & (area["beard"] > 0.5) & (distance[..., 2] < 0)
     if min(nose, lips) > _BEARD_NEEDS:
-        beard = skin.log_likelihood(distance, np.asarray(_BEARD_SLACK, np.float32)) + prior - other
-        odds = np.where(bearded, np.maximum(odds, beard), odds)
+        beard = skin.log_likelihood(distance[bearded], np.asarray(_BEARD_SLACK, np.float32))
+        odds[bearded] = np.maximum(odds[bearded], beard + prior[bearded] - other[bearded])
     elif nose < _MASKED_NOSE and lips < _MASKED_LIPS:
         odds -= area["lower"] * _MASKED_LOG_ODDS
     if inliers is not None:
