@@ -56,7 +56,7 @@ CROP_SIZE = 192
 _CROP_MARGIN = 1.5  # side of the crop over the landmarks' extent
 _MAX_POINTS = 3500
 _EFFECTIVE = 200.0  # independent measurements in a whole face of pixels; see `docs/fit.md`
-_LIGHT_WEIGHT = 0.4  # of the light's prior: 27 numbers over a whole face are well determined
+_LIGHT_WEIGHT = 1.0  # of the prior on light
 _LANDMARK_ROBUST = 3.5
 _NOISE_FIRST, _NOISE_LEAST, _NOISE_MOST = Noise(0.14, 0.07), Noise(0.05, 0.02), Noise(0.11, 0.05)
 
