@@ -27,6 +27,7 @@ from pyface3d.fit.pixels import (
     PixelProblem,
     Rendering,
     choose_points,
+    measured_noise,
     render,
     to_perceived,
 )
@@ -58,7 +59,7 @@ _MAX_POINTS = 3500
 _EFFECTIVE = 200.0  # independent measurements in a whole face of pixels; see `docs/fit.md`
 _LIGHT_WEIGHT = 1.0  # of the prior on light
 _LANDMARK_ROBUST = 3.5
-_NOISE_FIRST, _NOISE_LEAST, _NOISE_MOST = Noise(0.14, 0.07), Noise(0.05, 0.02), Noise(0.11, 0.05)
+_NOISE_FIRST = Noise(0.14, 0.07)
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class _Fitter:
         misfit = crop.image - drawn.colour
         chosen = drawn.facial & crop.valid & (photo.probability > 0.5)
         if not first and bool(chosen.any()):
-            photo.noise = _measured_noise(misfit[chosen])
+            photo.noise = measured_noise(misfit[chosen])
         square = (misfit @ photo.noise.whitener(misfit)).square().sum(-1)
         near = F.max_pool2d(drawn.covered.float()[None, None], 5, 1, 2)[0, 0] > 0
         outliers = outlier_density(crop.image, ~near & crop.valid)
@@ -386,19 +387,6 @@ def _photo_mask(photo: _Photo, box: tuple[int, int, int], height: int, width: in
     belief = F.interpolate(photo.probability[None, None], (side, side), mode="bilinear", align_corners=False)
     pad = (left, width - left - side, top, height - top - side)
     return F.pad(belief, pad)[0, 0] > 0.5
-
-
-def _measured_noise(misfit: Tensor) -> Noise:
-    """Robust spread (from the median absolute value) of misfits (P, 3), within sensible limits."""
-    grey = misfit.mean(-1)
-    hue = misfit - grey[:, None]
-    to_sigma = 1.4826
-    grey_spread = float(grey.abs().median()) * to_sigma
-    hue_spread = math.sqrt(float(hue.square().sum(-1).median()) / (2 * math.log(2)))
-    return Noise(
-        min(max(grey_spread, _NOISE_LEAST.grey), _NOISE_MOST.grey),
-        min(max(hue_spread, _NOISE_LEAST.hue), _NOISE_MOST.hue),
-    )
 
 
 def _inlier_residual(photo: _Photo) -> float:

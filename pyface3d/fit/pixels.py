@@ -53,6 +53,22 @@ class Noise:
         return -1.5 * math.log(2 * math.pi) - math.log(self.grey * math.sqrt(3) * self.hue**2)
 
 
+_NOISE_LEAST, _NOISE_MOST = Noise(0.05, 0.02), Noise(0.11, 0.05)
+
+
+def measured_noise(misfit: Tensor) -> Noise:
+    """Robust spread (from the median absolute value) of misfits (P, 3), within sensible limits."""
+    grey = misfit.mean(-1)
+    hue = misfit - grey[:, None]
+    to_sigma = 1.4826
+    grey_spread = float(grey.abs().median()) * to_sigma
+    hue_spread = math.sqrt(float(hue.square().sum(-1).median()) / (2 * math.log(2)))
+    return Noise(
+        min(max(grey_spread, _NOISE_LEAST.grey), _NOISE_MOST.grey),
+        min(max(hue_spread, _NOISE_LEAST.hue), _NOISE_MOST.hue),
+    )
+
+
 @dataclass(frozen=True)
 class Crop:
     """A square of a photo round the face.
