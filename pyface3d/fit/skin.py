@@ -32,7 +32,6 @@ _PRIOR_SPREAD = np.array([0.28, 0.38, 1.0], np.float32)
 _SIGMA_LOW = np.array([0.09, 0.12, 0.28], np.float32)
 _SIGMA_START = np.array([0.13, 0.17, 0.45], np.float32)
 _SIGMA_HIGH = np.array([0.18, 0.23, 0.45], np.float32)
-_MODE_SAMPLES = 600
 _COLOR_SAMPLES = 20_000
 _TAIL = 5.0  # degrees of freedom of the skin's t distribution: pimples, gloss, cast shadow
 _SHADE_RIDGE = np.array([1e-6, *[0.15] * 3, *[1.0] * 5])  # of all pixels' say, by degree: pulls to an even light
@@ -98,7 +97,8 @@ def learn_skin(log_ratio: Floats, normals: Floats, weight: Floats) -> SkinStatis
     """
     basis = shading_basis(normals)
     prior = _prior_weight(log_ratio)
-    center = _mode(log_ratio @ _AXES.T, weight * prior)
+    # Not the densest colour: a mask is more even than any skin.
+    center = _weighted_quantile(log_ratio @ _AXES.T, weight * prior, 0.5)
     sigma = _SIGMA_START.copy()
     coefficients = np.zeros((9, 3), np.float32)
     coefficients[0] = np.linalg.solve(_AXES, center) / basis[0, 0]
@@ -189,18 +189,6 @@ def _student(squared: Floats) -> Floats:
 def _prior_weight(log_ratio: Floats) -> Floats:
     squared = (((log_ratio @ _AXES.T - _PRIOR_CENTER) / _PRIOR_SPREAD) ** 2).sum(1)
     return np.exp(-0.5 * (squared - squared.min(initial=np.inf))).astype(np.float32)
-
-
-def _mode(values: Floats, weight: Floats) -> Floats:
-    """The most crowded place among ``values`` (N, 3): a hand on a cheek makes a second crowd, a median lies between."""
-    order = np.argsort(-weight, kind="stable")
-    chosen = np.sort(order[: max(_MODE_SAMPLES, int(0.8 * len(order)))])
-    chosen = chosen[:: max(1, len(chosen) // _MODE_SAMPLES)]
-    scaled = values[chosen] / _SIGMA_START
-    squared = ((scaled[:, None] - scaled[None]) ** 2).sum(-1)
-    density = np.exp(-0.5 * squared) @ weight[chosen]
-    best = np.exp(-0.5 * squared[int(np.argmax(density))]) * weight[chosen]
-    return np.asarray((values[chosen] * best[:, None]).sum(0) / max(float(best.sum()), 1e-12), np.float32)
 
 
 def _weighted_quantile(values: Floats, weight: Floats, quantile: float) -> Floats:

@@ -40,7 +40,7 @@ _MIRROR_CONFIDENCE = 0.5  # a face is about symmetric; its light, its gaze and i
 _TYPICAL_SPREAD = 0.5  # log units, of the slow offset over one face
 _MOUTH_SHADE = -0.9  # log units: the mouth's inside is in the shade of the lips
 _GREY = 0.25  # relative difference between the channels of a black and white photo, a toned one included
-_EYE_SEEN = 0.5  # of an eye in sight, to take it from the photo
+_EYE_SEEN = 0.8  # of an eye in sight, to take it from the photo; less may lack the iris
 _MAX_DETAIL = 2.5  # log units
 
 
@@ -106,14 +106,18 @@ def build_texture(
     )
     size = size or (512 if view is not None and view.size_px < 170 else 1024)
     grid = texel_grid(model, size)
-    albedo = grid.spread(_albedo(model, fit, size))
+    albedo, mean_albedo = (grid.spread(_albedo(model, coefficients, size)) for coefficients in _albedos(model, fit))
     if view is None:
         return _finished(_unseen(grid, albedo), torch.zeros(height, width, dtype=torch.bool), image_linear)
     if _is_grey(view.image):
-        albedo = albedo.mean(-1, keepdim=True).expand_as(albedo).contiguous()
+        albedo, mean_albedo = (
+            one.mean(-1, keepdim=True).expand(-1, -1, 3).contiguous() for one in (albedo, mean_albedo)
+        )
     inliers = getattr(fit, "inliers", None)
     explained = _in_view(view, None if inliers is None else inliers[0])
-    face = face_mask(view, areas, view.draw_texture(albedo), inliers=explained, allowed=_in_view(view, mask))
+    # Skin is told by its distance from the mean albedo: a fitted one may have learnt what hides the face.
+    shown = view.draw_texture(mean_albedo)
+    face = face_mask(view, areas, shown, inliers=explained, allowed=_in_view(view, mask))
     seen = torch.zeros(height, width, dtype=torch.bool) if face.skin is None else _in_photo(view, face, height, width)
     layers = _unseen(grid, albedo) if face.skin is None else _composed(model, view, areas, grid, albedo, face)
     return _finished(layers, seen, image_linear)
@@ -143,7 +147,7 @@ def _composed(
     difference = (torch.log(photo + LOG_FLOOR) - model_log).clamp(-_MAX_DETAIL, _MAX_DETAIL)
 
     offset, seen = grid.to_verts(difference, observed)
-    skin = (areas.core > 0.3) & (seen > 0.5)
+    skin = (areas.core > 0.15) & (seen > 0.5)
     prior = offset[skin].median(0).values if bool(skin.any()) else offset.new_zeros(3)
     slow = grid.from_verts(extend_colors(model, offset, seen * _typical(offset, prior, areas), prior))
     detail = difference - slow
@@ -262,11 +266,15 @@ def _finished(layers: _Layers, seen: Tensor, like: Tensor) -> Texture:
     return Texture(*(tensor.to(like.device) for tensor in tensors))
 
 
-def _albedo(model: "FaceModel", fit: FaceFit, size: int) -> Tensor:
-    """The fitted albedo, or the mean one, linear RGB, (size, size, 3)."""
-    coefficients = getattr(fit, "albedo", None)
-    if coefficients is None:
-        coefficients = torch.zeros(1, model.albedo_dim)
+def _albedos(model: "FaceModel", fit: FaceFit) -> tuple[Tensor, Tensor]:
+    """Coefficients of the fitted albedo (the mean one where the fit has none) and of the mean one, (1, A) each."""
+    mean = torch.zeros(1, model.albedo_dim)
+    fitted = getattr(fit, "albedo", None)
+    return (mean if fitted is None else fitted), mean
+
+
+def _albedo(model: "FaceModel", coefficients: Tensor, size: int) -> Tensor:
+    """An albedo of the model in the chart, linear RGB, (size, size, 3)."""
     with torch.no_grad():
         albedo = model.albedo(coefficients)[0].detach().cpu().float()
     if albedo.dim() == 2:

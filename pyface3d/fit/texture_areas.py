@@ -85,7 +85,7 @@ def _build(model: "FaceModel") -> FaceAreas:
 
     lips = inside(list(range(48, 60)), 0.02)
     lids = inside(list(range(36, 42)), 0.09) | inside(list(range(42, 48)), 0.09)
-    brows = _band(verts, marks[17:22], 0.11 * unit) | _band(verts, marks[22:27], 0.11 * unit)
+    brows = _band(verts, marks[17:22], 0.14 * unit) | _band(verts, marks[22:27], 0.14 * unit)
     nose = inside([29, 31, 33, 35], 0.14)
     nostrils = inside([31, 32, 33, 34, 35], 0.06, 0.35) & (verts[:, 1] < marks[30, 1] + 0.05 * unit)
     back = z + 0.25 * (y > 1.1) * (y - 1.1)
@@ -97,7 +97,7 @@ def _build(model: "FaceModel") -> FaceAreas:
     above_jaw = y - torch.from_numpy(_height_of_jaw(((marks - middle) / unit).numpy(), x.numpy()))
     face = front * _ramp(-y, -1.45, -1.05) * _ramp(above_jaw, -0.15, 0.05)
     core = face * (z > -0.95) * _ramp(-y, -0.9, -0.7) * (~(lips | brows | lids | nostrils)).float() * skin
-    core = core * torch.where(y < 0.5 * float((marks[33, 1] - middle[1]) / unit), 0.4, 1.0)
+    core = core * torch.where(y < 0.5 * float((marks[33, 1] - middle[1]) / unit), 0.2, 1.0)
     return FaceAreas(
         face=torch.where(skin, face, (eyes | mouth).float()),
         core=core,

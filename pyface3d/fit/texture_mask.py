@@ -92,7 +92,7 @@ def face_mask(
     area = {name: drawn[..., index] for index, name in enumerate(names)}
     seed = area["core"] * (view.cosine.numpy() > 0.35) * covered
     if inliers is not None:
-        seed = seed * np.where(inliers.numpy(), 1.0, 0.3).astype(np.float32)
+        seed = seed * np.where(inliers.numpy(), 1.0, 0.6).astype(np.float32)
     chosen = np.flatnonzero(seed.ravel() > 0.05)
     if len(chosen) < _LEAST:
         empty = torch.zeros(covered.shape)
@@ -137,7 +137,8 @@ def face_mask(
     elif nose < _MASKED_NOSE and lips < _MASKED_LIPS:
         odds -= area["lower"] * _MASKED_LOG_ODDS
     if inliers is not None:
-        odds += np.where(inliers.numpy() | special, 0, _MISFIT_LOG_ODDS)
+        # The model does not know how this person's brows lie and how the eyes are made up.
+        odds += np.where(inliers.numpy() | special | inside["hollows"], 0, _MISFIT_LOG_ODDS)
     odds = np.asarray(np.clip(odds, -_CLAMP, _CLAMP), np.float32)
     # Skin must be seen around an eye, a brow or a mouth before their own odd colours are believed.
     around = _mean_over(_sigmoid(odds), plain, _RING * view.size_px)
@@ -178,7 +179,7 @@ def _around_glasses(mask: Mask, eyes: Mask, size_px: float) -> Mask:
     shares = [_share(mask, eye) for eye in each]
     for eye, share in zip(each, shares):
         # Glasses that hide one eye hide the other, though light may fall through there.
-        if share < (0.8 if min(shares) < 0.3 else 0.5):
+        if share < (0.92 if min(shares) < 0.3 else 0.5):
             lens = _within(eye, 0.4 * _LENS * size_px) | (~mask & _within(eye, _LENS * size_px))
             near |= _within(lens, _FRAME * size_px)
     return near
