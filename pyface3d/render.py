@@ -37,16 +37,13 @@ class View:
         ``height_mm`` is what the picture's height shows; left out, the mesh with a margin, so that pass it to
         compare heads at one scale.
         """
-        kind = {"dtype": verts.dtype, "device": verts.device}
-        rotation = rotation_from_euler(*(torch.tensor([a], **kind) for a in (yaw, pitch, 0.0)))[0]
+        rotation = rotation_from_euler(*(verts.new_tensor([angle]) for angle in (yaw, pitch, 0.0)))[0]
         low, high = verts.amin(0), verts.amax(0)
         center = (low + high) / 2
         extent = height_mm or 1.12 * float((high - low)[:2].max())
         distance = 5.0 * extent
-        translation = torch.tensor([0.0, 0.0, distance], **kind) - rotation @ center
-        camera = Camera(
-            torch.full((1,), size * distance / extent, **kind), torch.full((1, 2), size / 2, **kind), size, size
-        )
+        translation = verts.new_tensor([0.0, 0.0, distance]) - rotation @ center
+        camera = Camera(verts.new_full((1,), size * distance / extent), verts.new_full((1, 2), size / 2), size, size)
         return cls(rotation, translation, camera)
 
     def scaled(self, factor: int) -> "View":

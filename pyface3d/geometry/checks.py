@@ -8,9 +8,7 @@ from pyface3d.errors import InputError
 def check_floating(name: str, value: Tensor) -> None:
     """Raise `InputError` unless ``value`` is a floating-point tensor."""
     if not isinstance(value, Tensor):
-        raise InputError(
-            f"{name} must be a torch tensor, got {type(value).__name__}; wrap it in torch.as_tensor"
-        )
+        raise InputError(f"{name} must be a torch tensor, got {type(value).__name__}; wrap it in torch.as_tensor")
     if not value.is_floating_point():
         raise InputError(f"{name} must be float32 or float64, got {value.dtype}; convert it with .float()")
 

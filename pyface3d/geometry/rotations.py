@@ -45,9 +45,7 @@ def rotation_from_axis_angle(axis_angle: Tensor) -> Tensor:
     # ... and sqrt must not see zero, or its infinite slope would turn the other branch's gradient into NaN.
     angle = torch.where(tiny, torch.ones_like(square), square).sqrt()
     sine = torch.where(tiny, 1 - square / 6, angle.sin() / angle)  # sin(a) / a
-    versine = torch.where(
-        tiny, 0.5 - square / 24, 2 * (angle / 2).sin().square() / angle.square()
-    )  # (1-cos a)/a^2
+    versine = torch.where(tiny, 0.5 - square / 24, 2 * (angle / 2).sin().square() / angle.square())  # (1-cos a)/a^2
     cross = cross_matrix(axis_angle)
     identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return identity + sine * cross + versine * (cross @ cross)
@@ -145,7 +143,5 @@ def euler_from_rotation(rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     locked = cosine < 8 * torch.finfo(rotation.dtype).eps
     yaw = torch.atan2(-m[..., 2, 0], cosine)
     pitch = torch.where(locked, torch.zeros_like(yaw), torch.atan2(m[..., 2, 1], m[..., 2, 2]))
-    roll = torch.where(
-        locked, torch.atan2(-m[..., 0, 1], m[..., 1, 1]), torch.atan2(m[..., 1, 0], m[..., 0, 0])
-    )
+    roll = torch.where(locked, torch.atan2(-m[..., 0, 1], m[..., 1, 1]), torch.atan2(m[..., 1, 0], m[..., 0, 0]))
     return yaw, pitch, roll

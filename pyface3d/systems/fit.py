@@ -128,17 +128,25 @@ def _reconstruct_face(
     height, width = image.shape[:2]
     timings = dict(found.timings)
     with _timed(timings, "fit_landmarks"):
-        weights = {"identity_weight": _POSE_ONLY, "expression_weight": _POSE_ONLY} if fit == "none" else {}
         points = torch.from_numpy(np.ascontiguousarray(found.points, np.float32))[None].to(device)
         sigma = torch.from_numpy(np.ascontiguousarray(found.sigma, np.float32))[None].to(device)
-        landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal, **weights)
+        if fit == "none":
+            landmark_fit = fit_landmarks(
+                *(model, points, sigma, height, width),
+                focal=focal,
+                identity_weight=_POSE_ONLY,
+                expression_weight=_POSE_ONLY,
+            )
+        else:
+            landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal)
     window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
     pixels = torch.from_numpy(image[window.rows, window.columns]).to(device)
     linear = srgb_to_linear(pixels)[None]
-    inside: FaceFit = window.shift(landmark_fit)
+    shifted = window.shift(landmark_fit)
+    inside: FaceFit = shifted
     if fit == "full":
         with _timed(timings, "fit_photometric"):
-            inside = fit_photometric(model, linear, inside)
+            inside = fit_photometric(model, linear, shifted)
     with _timed(timings, "texture"):
         seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), texture_size)
     verts = inside.verts(model)[0]

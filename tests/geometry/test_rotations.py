@@ -47,21 +47,15 @@ def test_gradient_is_finite_and_right_everywhere():
 
 def test_frontal_head_is_frontal():
     zero = torch.zeros((), dtype=torch.float64)
-    torch.testing.assert_close(
-        rotation_from_euler(zero, zero, zero), torch.tensor(FRONTAL, dtype=torch.float64)
-    )
+    torch.testing.assert_close(rotation_from_euler(zero, zero, zero), torch.tensor(FRONTAL, dtype=torch.float64))
 
 
 def test_signs_of_yaw_pitch_roll():
     zero, small = torch.zeros(()), torch.tensor(0.2)
     nose, crown = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 0.0])
-    assert (rotation_from_euler(small, zero, zero) @ nose)[
-        0
-    ] > 0  # the face turns to the right of the picture
+    assert (rotation_from_euler(small, zero, zero) @ nose)[0] > 0  # the face turns to the right of the picture
     assert (rotation_from_euler(zero, small, zero) @ nose)[1] > 0  # the face looks down
-    assert (rotation_from_euler(zero, zero, small) @ crown)[
-        0
-    ] < 0  # the head leans to the left of the picture
+    assert (rotation_from_euler(zero, zero, small) @ crown)[0] < 0  # the head leans to the left of the picture
 
 
 def test_euler_comes_back():
