@@ -6,7 +6,7 @@ RUN apt-get update \
 WORKDIR /opt/pyface3d
 COPY . .
 ENV PYFACE3D_CUDA=off
-RUN make demo && rm -rf out /root/.cache
+RUN make demo && rm -rf out ~/.cache
 ENV PATH=/opt/pyface3d/.venv/bin:$PATH
 ENTRYPOINT ["pyface3d"]
 CMD ["--help"]
