@@ -35,7 +35,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pyface3d demo -o out/demo
 
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q -n auto --durations=15
 
 check: $(VENV)/.test-tools
 	$(BIN)/ruff check .
