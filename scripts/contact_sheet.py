@@ -33,12 +33,11 @@ def row(image: Picture, result: Reconstruction, size: int) -> list[Picture]:
     mask = result.occlusion_mask
     marked = image if mask is None else np.where(mask.numpy()[..., None], image, image // 4)
     photo, masked = (_square(picture, middle, half, size) for picture in (image, marked))
-    left, top = int(max(middle[0] - half, 0)), int(max(middle[1] - half, 0))
-    right, bottom = int(min(middle[0] + half, image.shape[1])), int(min(middle[1] + half, image.shape[0]))
-    overlay = result.overlay(image, (left, top, right, bottom))
+    overlay = result.overlay(image)
+    scale = overlay.shape[1] / image.shape[1]
     return [
         photo,
-        np.asarray(Image.fromarray(overlay).resize((size, size))),
+        _square(overlay, (scale * middle[0], scale * middle[1]), scale * half, size),
         masked,
         result.render(size=size, textured=False),
         result.render(yaw=_SIDE, size=size, textured=False),
