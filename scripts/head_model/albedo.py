@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from .chart import BOXES, Chart, eye_angle
 from .source import PARTS, Array, Ints, SourceHead, triangulate
@@ -15,7 +15,13 @@ from .source import PARTS, Array, Ints, SourceHead, triangulate
 IRIS_RADIUS_MM = 5.9
 #: Eye texture of the MakeHuman proxy: centre and radius of one iris, in pixels of its 512 x 512.
 EYE_TEXTURE_CENTRE, EYE_TEXTURE_IRIS = (354.5, 149.0), 58.0
-TOOTH_RGB = np.array([0.62, 0.56, 0.44])
+TOOTH_RGB = np.array([0.70, 0.64, 0.53])
+#: Widths of the teeth from the middle backwards, mm (textbook averages: incisors, canine, premolars, two molars).
+TOOTH_WIDTHS_MM = {
+    "upper_teeth": (8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.0),
+    "lower_teeth": (5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5),
+}
+CROWN_MM = 9.5
 GUM_RGB = np.array([0.38, 0.11, 0.10])
 TONGUE_RGB = np.array([0.46, 0.17, 0.16])
 LASH_RGB = np.array([0.030, 0.022, 0.018])
@@ -155,21 +161,41 @@ def _fixed_parts(part: Ints, place: Array) -> Array:
     colour = np.zeros(place.shape)
     for name in _FIXED_PARTS:
         here = part == list(PARTS).index(name)
-        x, y, z = place[here].T
         if name.endswith("teeth"):
-            crown = (y - y.min()) / np.ptp(y) if name == "lower_teeth" else (y.max() - y) / np.ptp(y)
-            along = np.arctan2(x, z - (z.max() - 1.3 * x.max()))
-            gap = np.abs((along * 14 / np.pi * 1.15 + 0.0) % 1.0 - 0.0)
-            gap = np.minimum(gap, 1.0 - gap)
-            tooth = TOOTH_RGB * (1.0 - 0.55 * np.exp(-((gap / 0.09) ** 2)))[:, None]
-            tooth = tooth * _mouth_shade(z.max() - z)[:, None]
-            edge = _smooth_step(crown, 0.32 + 0.10 * np.cos(2 * np.pi * gap), 0.08)[:, None]
-            colour[here] = edge * tooth + (1 - edge) * GUM_RGB
+            colour[here] = _teeth(place[here], name)
         elif name == "tongue":
+            z = place[here][:, 2]
             colour[here] = TONGUE_RGB * (0.8 + 0.2 * _smooth_step(z, np.median(z), 8.0))[:, None]
         else:
             colour[here] = LASH_RGB
     return colour
+
+
+def _teeth(points: Array, name: str) -> Array:
+    """Colours (N, 3) of points (N, 3) on a dental arch: crowns with faint lines between them, and gums."""
+    x, y, z = points.T
+    up = 1.0 if name == "lower_teeth" else -1.0
+    centre = z.max() - 1.3 * x.max()
+    angle, radius = np.abs(np.arctan2(x, z - centre)), np.hypot(x, z - centre)
+    bins = np.linspace(0.0, angle.max(), 33)
+    column = np.digitize(angle, bins[1:-1])
+    outline, edge = np.zeros(32), np.full(32, -np.inf)
+    np.maximum.at(outline, column, radius)
+    np.maximum.at(edge, column, up * y)
+    middle = 0.5 * (bins[1:] + bins[:-1])
+    steps = np.hypot(np.diff(outline), 0.5 * (outline[1:] + outline[:-1]) * np.diff(middle))
+    along = np.interp(angle, np.r_[0.0, middle], np.r_[0.0, middle[0] * outline[0] + np.r_[0.0, steps.cumsum()]])
+    gaps = np.r_[0.0, np.cumsum(TOOTH_WIDTHS_MM[name])]
+    gap = np.abs(along[:, None] - gaps).min(axis=1)
+    below_edge = np.interp(angle, middle, gaussian_filter(edge, 1.0, mode="nearest")) - up * y
+    inwards = np.interp(angle, middle, outline) - radius  # the tongue's side of a crown is short and leans inwards
+    from_edge = np.hypot(below_edge, 1.4 * np.maximum(0.0, inwards - 1.0))
+    depth = np.exp(-(((z.max() - z) / 30.0) ** 2))[:, None]
+    tooth = TOOTH_RGB * (0.35 + 0.65 * depth) ** [1.0, 1.12, 1.3]  # less light, but warm: it comes through the gums
+    tooth = tooth * (1.0 - 0.16 * np.exp(-((gap / 0.6) ** 2)))[:, None]
+    papilla = 1.6 * np.exp(-((gap / 1.5) ** 2))
+    crown = _smooth_step(-from_edge, papilla - CROWN_MM, 1.6) * _smooth_step(-along, -gaps[-1], 2.0)
+    return crown[:, None] * tooth + (1 - crown[:, None]) * GUM_RGB * (0.15 + 0.85 * depth)
 
 
 def _mouth_shade(depth_mm: Array) -> Array:
@@ -215,23 +241,33 @@ def _eye_map(texture: Array, size: int, iris_angle: float) -> Array:
 
 
 def _brow_mask(place: Array, points: Array) -> Array:
-    """Cover of brow hair at every texel, (S, S) in [0, 1]: a tapering band along the landmarks, with strands."""
+    """Cover of brow hair at every texel, (S, S) in [0, 1].
+
+    A tapering band along the landmarks, soft all round and thin where it starts, uneven along the hairs. A texel is
+    about a millimetre wide, so single hairs cannot be drawn: as lines they turn into a hatching.
+    """
     along = np.linspace(0.0, 1.0, 200)
     knots = np.linspace(0.0, 1.0, 5)
     line = np.stack([np.interp(along, knots, points[:, k]) for k in range(3)], axis=1)
-    line = gaussian_filter(line, (8, 0), mode="nearest")
+    line = gaussian_filter(line, (8, 0), mode="nearest")[::2]
     line[:, 1] -= BROW_BELOW_LANDMARKS_MM
-    half_width = np.interp(along, [0.0, 0.12, 0.55, 1.0], [3.2, 4.4, 3.4, 1.2])
-    cover = np.zeros(place.shape[:2])
-    for side in (1.0, -1.0):
-        offset = place[..., None, :] * [side, 1.0, 1.0] - line[::4]
-        distance = np.linalg.norm(offset, axis=-1)
-        nearest = distance.argmin(axis=-1)
-        near, width = distance.min(axis=-1), half_width[::4][nearest]
-        cover = np.maximum(cover, np.exp(-0.5 * (near / (0.72 * width)) ** 4))
-    slant = place[..., 1] * 0.8 - np.abs(place[..., 0])
-    strands = 0.82 + 0.18 * np.sin(2.9 * slant) * np.sin(0.7 * place[..., 1] + 0.35 * place[..., 0])
-    return cover * strands
+    along = along[::2]
+    half_width = np.interp(along, [0.0, 0.15, 0.55, 1.0], [3.2, 4.3, 3.3, 1.0])
+    density = np.interp(along, [0.0, 0.18, 0.75, 1.0], [0.62, 0.95, 0.92, 0.55])
+    mirrored = np.abs(place[..., 0])
+    offset = np.stack([mirrored, place[..., 1], place[..., 2]], axis=-1)[..., None, :] - line
+    distance = np.linalg.norm(offset, axis=-1)
+    nearest = distance.argmin(axis=-1)
+    near = distance.min(axis=-1)
+    cover = density[nearest] * np.exp(-0.5 * (near / (0.74 * half_width[nearest])) ** 3)
+    # Uneven growth: noise drawn out along the hairs, which lean outwards, the more the further out.
+    lean = np.interp(along, [0.0, 0.3, 1.0], [1.1, 0.45, -0.25])[nearest]
+    length = along[nearest] * np.linalg.norm(np.diff(line, axis=0), axis=1).sum()
+    across = np.where(offset[..., 1].min(axis=-1) > 0, near, -near)
+    noise = np.random.default_rng(7).standard_normal((64, 64))
+    cells = np.stack([(length - lean * across) / 2.4 + 8.0, across / 6.0 + 32.0])
+    uneven = map_coordinates(noise, cells, order=3, mode="wrap")
+    return cover * np.clip(0.95 + 0.05 * uneven, 0.8, 1.0)
 
 
 def _sample(texture: Array, uv: Array) -> Array:
