@@ -2,7 +2,9 @@
 
 The predictor for now is dlib's regression-tree cascade, whose failures are silent: an occluded or turned face gets a
 plausible frontal shape. Here it is asked ten times, from shifted and scaled boxes and on the mirror image; the answers
-that agree best with the detector's five points are kept, and their disagreement becomes the standard deviation.
+that agree best with the detector's five points are kept, and their disagreement becomes the standard deviation. Where
+even the best miss the five points, the face is turned: it is asked again on a crop sheared and stretched until the five
+points lie as in a frontal face, which is nearer to what the predictor starts from.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ _CROP_SIDE = 1.6  # side of the working crop in squares
 # (right, down, scale) of the squares, in sides.
 _SQUARES = ((0, 0, 1), (0.05, 0.05, 1), (-0.05, 0.05, 1.06), (0.05, -0.05, 0.94), (-0.05, -0.05, 1))
 _KEPT = 0.5  # share of the answers kept
+# Answers whose five points lie farther from the detector's, in box sizes, are asked for again on a straightened crop.
+_MISSED = 0.035
+_NEARER = 0.7  # the new answers count where they miss by no more than this share of the old
+# Five points of a frontal face in that crop, in sides of the square (right, down): means over rendered people.
+_FRONTAL5 = np.array([[0.311, 0.321], [0.689, 0.321], [0.5, 0.517], [0.349, 0.751], [0.651, 0.751]])
 
 # Standard deviation per coordinate of each landmark on untroubled faces, in box sizes, and how the signs of trouble add
 # to it (see signs_of_trouble). Fitted on 300-W by scripts/calibrate_landmarks.py. The predictor was trained on pictures
@@ -130,11 +137,35 @@ def _working_crop(face: Face) -> Crop:
     return square_crop(center, side * _CROP_SIDE, round(_FACE_SIDE * _CROP_SIDE), roll=roll)
 
 
+def _straightened_crop(face: Face) -> Crop:
+    """The working crop of a turned face: the affine map that takes its five points nearest to a frontal face's."""
+    size = round(_FACE_SIDE * _CROP_SIDE)
+    wanted = _FRONTAL5 * _FACE_SIDE + (size - _FACE_SIDE) / 2
+    given = np.column_stack([face.points5.astype(np.float64), np.ones(5)])
+    return Crop(np.linalg.lstsq(given, wanted, rcond=None)[0].T, size, size)
+
+
 def ask_predictor(image: NDArray[np.uint8], face: Face) -> NDArray[np.float64]:
     """All answers of the predictor (N, 68, 2) px: the first half from the picture, the rest from its mirror image."""
+    answers = _ask(image, _working_crop(face))
+    if not np.isfinite(face.points5).all() or _miss(answers, face) <= _MISSED * face.size:
+        return answers
+    try:
+        straightened = _ask(image, _straightened_crop(face))
+    except InputError:  # five points on a line span no crop
+        return answers
+    # Clearly nearer, or the crop's shear has only moved the error.
+    return straightened if _miss(straightened, face) < _NEARER * _miss(answers, face) else answers
+
+
+def _miss(answers: NDArray[np.float64], face: Face) -> float:
+    """Mean distance of the best answers from the detector's five points, px."""
+    return float(_distances_to_points5(best_answers(answers, face), face).mean())
+
+
+def _ask(image: NDArray[np.uint8], crop: Crop) -> NDArray[np.float64]:
     import dlib
 
-    crop = _working_crop(face)
     pixels = crop.warp(image, border=None)
     predictor = load_shape_predictor()
     answers = []
