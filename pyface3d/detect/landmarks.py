@@ -142,7 +142,7 @@ def _straightened_crop(face: Face) -> Crop:
     size = round(_FACE_SIDE * _CROP_SIDE)
     wanted = _FRONTAL5 * _FACE_SIDE + (size - _FACE_SIDE) / 2
     given = np.column_stack([face.points5.astype(np.float64), np.ones(5)])
-    return Crop(np.linalg.lstsq(given, wanted, rcond=None)[0].T, size, size)
+    return Crop(np.linalg.lstsq(given, wanted, rcond=None)[0].T.astype(np.float64), size, size)
 
 
 def ask_predictor(image: NDArray[np.uint8], face: Face) -> NDArray[np.float64]:
