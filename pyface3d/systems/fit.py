@@ -33,7 +33,7 @@ Fit = Literal["none", "landmarks", "full"]
 _POSE_ONLY = 1e6  # weight of the priors at which the mean face stays
 # Where the landmarks' noise is known (tuned on people that no table shows): weight of the identity prior, and least σ
 # over the eyes' distance; what mesh and predictor place differently is in the noise.
-_IDENTITY_WEIGHT, _SIGMA_FLOOR = 0.7, 0.003
+IDENTITY_WEIGHT, SIGMA_FLOOR = 0.7, 0.005
 _WINDOW = 0.6  # picture kept around a face, of its size, on every side: enough for skin and light, not the whole photo
 _VISIBLE_MM = 3.0  # depth slack of the visibility test for models without a texture chart
 # Given landmarks carry no σ: annotators differ by about this share of the distance between the outer eye corners.
@@ -148,8 +148,8 @@ def _reconstruct_face(
             landmark_fit = fit_landmarks(
                 *(model, points, sigma, height, width),
                 focal=focal,
-                identity_weight=_IDENTITY_WEIGHT,
-                sigma_floor=_SIGMA_FLOOR,
+                identity_weight=IDENTITY_WEIGHT,
+                sigma_floor=SIGMA_FLOOR,
                 noise=found.noise,
             )
     window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
@@ -159,7 +159,10 @@ def _reconstruct_face(
     inside: FaceFit = shifted
     if fit == "full":
         with _timed(timings, "fit_photometric"):
-            inside = fit_photometric(model, linear, shifted)
+            if found.noise is None:
+                inside = fit_photometric(model, linear, shifted)
+            else:
+                inside = fit_photometric(model, linear, shifted, identity_weight=IDENTITY_WEIGHT)
     with _timed(timings, "texture"):
         seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), texture_size)
     verts = inside.verts(model)[0]
