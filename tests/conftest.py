@@ -1,6 +1,7 @@
 """Fixtures every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in parallel processes, one thread each
@@ -34,3 +35,13 @@ def device(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["f32", "f64"])
 def dtype(request: pytest.FixtureRequest) -> torch.dtype:
     return request.param
+
+
+@pytest.fixture
+def threads_put_back() -> Iterator[None]:
+    """The command line computes on one thread and says so to the libraries; what runs after the test should not."""
+    before, environment = torch.get_num_threads(), dict(os.environ)
+    yield
+    torch.set_num_threads(before)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]

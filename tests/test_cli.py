@@ -1,4 +1,4 @@
-"""The command line: help, exit codes, one clear line for whatever cannot be used, and the real path end to end."""
+"""The command line: help, exit codes, one clear line for whatever cannot be used."""
 
 import io
 import json
@@ -31,15 +31,8 @@ def python(*arguments, **keywords):
 
 
 @pytest.fixture(autouse=True)
-def threads_of_this_process():
-    """The command computes on one thread; the tests after this one should not."""
-    import torch
-
-    before, environment = torch.get_num_threads(), dict(os.environ)
-    yield
-    torch.set_num_threads(before)
-    for name in set(os.environ) - set(environment):
-        del os.environ[name]
+def _threads(threads_put_back):
+    """Every command here runs in this process."""
 
 
 # ---- help -----------------------------------------------------------------------------------------------------------
@@ -373,49 +366,3 @@ def test_evaluate_names_what_is_missing(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PYFACE3D_TEST_DATA", str(tmp_path))
     assert main(["evaluate", "now"]) == 2
     assert "--ict" in capsys.readouterr().err
-
-
-# ---- the real thing -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_demo_end_to_end(tmp_path, capsys):
-    pytest.importorskip("dlib")
-    out = tmp_path / "out"
-    assert main(["demo", "-o", str(out)]) == 0
-    said = capsys.readouterr().out
-    for path in re.findall(r"^  (/\S+)$", said, re.MULTILINE):
-        assert Path(path).exists(), "the summary names files that are there"
-    shares = {}
-    for stem in ("astronaut", "astronaut_scarf"):
-        head = read_glb(out / f"{stem}.glb")
-        assert len(head.morphs.names) == 52 and "jawOpen" in head.morphs.names
-        assert (out / f"{stem}.glb").stat().st_size < 12 * 2**20
-        width, height, depth = np.ptp(head.verts, axis=0)
-        assert 130 < width < 260 and 180 < height < 400 and 130 < depth < 330, "a head in mm"
-        jaw = head.morphs.offsets[head.morphs.names.index("jawOpen")]
-        assert jaw[np.abs(jaw[:, 1]).argmax(), 1] < -5, "an opening jaw goes down by more than half a centimetre"
-        record = json.loads((out / f"{stem}.json").read_text())
-        assert record["quality"]["landmark_error_percent"] < 5 and 55 < record["quality"]["interpupil_mm"] < 75
-        chin = (jaw[:, 1] < -5) & (head.verts[:, 2] > np.percentile(head.verts[:, 2], 75))
-        shares[stem] = (head.source[chin] == 1).mean()
-        assert head.texture.std() > 10
-        for ending in ("_foundation_frontal.ply", "_foundation_aligned.ply", ".obj", ".mtl", ".png", "_overlay.png"):
-            assert (out / (stem + ending)).stat().st_size > 0
-    assert shares["astronaut_scarf"] < 0.2 * shares["astronaut"], "what the scarf hides is not called observed"
-
-
-@pytest.mark.slow
-def test_files_do_not_depend_on_threads(tmp_path):
-    pytest.importorskip("dlib")
-    for number in (1, 2):
-        arguments = ["-o", tmp_path / str(number), "--batch", str(number), "--pictures", "no"]
-        done = python(
-            *("-m", "pyface3d", "reconstruct", PORTRAIT, *arguments),
-            env={**os.environ, "OMP_NUM_THREADS": str(number), "MKL_NUM_THREADS": str(number)},
-        )
-        assert done.returncode == 0, done.stderr
-    files = sorted(path.name for path in (tmp_path / "1").iterdir() if path.suffix in (".ply", ".glb", ".png"))
-    assert len(files) == 5
-    for name in files:
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name

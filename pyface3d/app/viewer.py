@@ -36,8 +36,9 @@ def viewer_page(path: str | os.PathLike[str]) -> str:
         data = encode_glb(read_obj(path), path.stem)
     else:
         raise InputError(f"{path} has no ending that can be shown; give a .glb, .ply or .obj file")
-    page = files("pyface3d.app").joinpath("viewer.html").read_text("utf-8")
-    script = files("pyface3d.app").joinpath("viewer.js").read_text("utf-8")
+    page, *scripts = (
+        files("pyface3d.app").joinpath(name).read_text("utf-8") for name in ("viewer.html", "glb.js", "viewer.js")
+    )
     # The file's content goes in last: nothing in it is mistaken for a place to fill.
-    page = page.replace("{{script}}", script).replace("{{title}}", html.escape(path.name))
+    page = page.replace("{{script}}", "\n".join(scripts)).replace("{{title}}", html.escape(path.name))
     return page.replace("{{glb}}", base64.b64encode(data).decode("ascii"))
