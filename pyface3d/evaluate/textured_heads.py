@@ -4,7 +4,7 @@ For measuring textures, not shapes: pose, shape and camera are given to whoever 
 pixels are believed and what is put where none are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi, sqrt
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ def textured_photo(
     size: int = 320,
     texture_size: int = 512,
     yaw: float = 0.6,
+    expression: Tensor | None = None,
     occluder: tuple[Tensor, Tensor] | None = None,
     occluded: bool = True,
 ) -> TexturedPhoto:
@@ -65,11 +66,14 @@ def textured_photo(
         model: with an albedo in a texture chart.
         size: pixels a side.
         yaw: largest turn of the head, radians; pitch goes to a third of it.
+        expression: coefficients, (1, E); left out, the neutral face.
         occluder: linear RGB (h, w, 3) and coverage (h, w) in [0, 1] of a cut-out, put over a random part of the face
             at half to all of its width. None draws a plain or striped ellipse of a random colour.
         occluded: False leaves the occluder out.
     """
     fit = _draw_fit(model, generator, size, yaw)
+    if expression is not None:
+        fit = replace(fit, expression=expression)
     verts_camera = fit.verts_camera(model)
     topology = triangles_without(model.topology, face_areas(model).lashes)
     fragments = rasterize(fit.verts_image(model), topology, size, size)

@@ -22,6 +22,7 @@ from pyface3d.fit.texture_chart import TexelGrid, texel_grid
 from pyface3d.fit.texture_detail import blur_to_resolution, grain
 from pyface3d.fit.texture_light import extend_colors
 from pyface3d.fit.texture_mask import FaceMask, face_mask
+from pyface3d.fit.texture_mouth import MouthTexels, mouth_colors, teeth_only
 from pyface3d.fit.texture_view import FaceView, depth_edges, edge_distance, face_view
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _DEPTH_STEP_MM = 8.0  # between neighbouring pixels: one part of the head in fro
 _DEPTH_TOLERANCE_MM = 2.0
 _MIRROR_CONFIDENCE = 0.5  # a face is about symmetric; its light, its gaze and its moles are not
 _TYPICAL_SPREAD = 0.5  # log units, of the slow offset over one face
-_MOUTH_SHADE = -0.9  # log units: the mouth's inside is in the shade of the lips
+_SOCKET_SHADE = -0.9  # log units: behind the lids it is dark
 _GREY = 0.25  # relative difference between the channels of a black and white photo, a toned one included
 _EYE_SEEN = 0.8  # of an eye in sight, to take it from the photo; less may lack the iris
 _MAX_DETAIL = 2.5  # log units
@@ -139,23 +140,32 @@ def _composed(
     assert face.skin is not None
     photo, observed, certainty, in_sight = _photo_in_chart(view, areas, grid, face)
     albedo, observed = _eyes_whole(grid, areas, albedo, observed, in_sight)
+    mouth = MouthTexels.of(areas, grid)
+    skin_seen = (observed > 0.5) & (grid.from_verts(areas.core[:, None])[..., 0] > 0.5)
+    if bool(skin_seen.any()):
+        tone = torch.log(photo[skin_seen] + LOG_FLOOR).median(0).values
+        observed = teeth_only(mouth, photo, observed, tone, grey=_is_grey(view.image))
+    else:  # nothing to compare teeth with
+        observed = torch.where(mouth.inside, 0.0, observed)
     certainty = torch.minimum(certainty, observed)
     texels_per_pixel = _texels_per_pixel(view, grid, observed)
     shade = torch.from_numpy(face.skin.shade(view.normals.numpy()))
-    shade = torch.where((areas.mouth | areas.sockets)[:, None], torch.from_numpy(face.skin.even) + _MOUTH_SHADE, shade)
+    shade = torch.where(areas.sockets[:, None], torch.from_numpy(face.skin.even) + _SOCKET_SHADE, shade)
     model_log = torch.log(blur_to_resolution(albedo, texels_per_pixel) + LOG_FLOOR) + grid.from_verts(shade)
     difference = (torch.log(photo + LOG_FLOOR) - model_log).clamp(-_MAX_DETAIL, _MAX_DETAIL)
 
-    offset, seen = grid.to_verts(difference, observed)
+    offset, seen = grid.to_verts(difference, torch.where(mouth.inside, 0.0, observed))
     skin = (areas.core > 0.15) & (seen > 0.5)
     prior = offset[skin].median(0).values if bool(skin.any()) else offset.new_zeros(3)
     slow = grid.from_verts(extend_colors(model, offset, seen * _typical(offset, prior, areas), prior))
     detail = difference - slow
     other = _at_mirror(grid, torch.cat([detail * observed[..., None], observed[..., None]], -1))
-    mirrored = other[..., 3] * (1 - observed)
+    mirrored = torch.where(mouth.inside, 0.0, other[..., 3] * (1 - observed))
     trusted = (observed > 0.9) & (grid.from_verts(areas.core[:, None])[..., 0] > 0.5)
     noise = grain(detail.mean(-1), trusted, texels_per_pixel) * (1 - observed - mirrored)
     log_color = model_log + slow + observed[..., None] * detail + (1 - observed[..., None]) * other[..., :3]
+    inside = mouth_colors(mouth, albedo, photo, observed, face.skin)
+    log_color = torch.where(mouth.inside[..., None], inside, log_color)
     color = grid.spread(torch.exp(log_color + noise[..., None]) - LOG_FLOOR)
     means, _ = grid.to_verts(torch.stack([observed, mirrored, certainty], -1), torch.ones_like(observed))
     own, borrowed = means[:, 0], means[:, 1]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _EYES = ("left_eye", "right_eye", "eyes", "eyeballs")
 _MOUTH = ("mouth_bag", "mouth_inside", "tongue", "upper_teeth", "lower_teeth", "teeth", "gums")
+_TEETH = ("upper_teeth", "lower_teeth", "teeth")
 _LASHES = ("left_upper_lashes", "left_lower_lashes", "right_upper_lashes", "right_lower_lashes", "lashes")
 _SOCKETS = ("left_eye_socket", "right_eye_socket", "eye_sockets")
 
@@ -26,6 +27,8 @@ class FaceAreas:
             the head, the top and the neck, where photos show hair and collars.
         core: forehead, cheeks, nose and chin, in [0, 1]: what skin is learnt from, most where masks rarely reach.
         eyes, mouth, lashes, sockets: eyeballs; teeth, tongue and mouth bag; lashes; the hollows behind the eyes.
+        teeth: those of ``mouth`` that are teeth and gums.
+        mouth_depth: from the lips (0) to the back of the mouth (1), in [0, 1]; 0 off the mouth.
         lips, brows, nostrils, lids: parts of the skin that are not skin-coloured, or deep in shade.
         beard: jaw, chin and upper lip.
         nose: tip and wings.
@@ -40,6 +43,8 @@ class FaceAreas:
     core: Tensor
     eyes: Tensor
     mouth: Tensor
+    teeth: Tensor
+    mouth_depth: Tensor
     lashes: Tensor
     sockets: Tensor
     lips: Tensor
@@ -103,6 +108,8 @@ def _build(model: "FaceModel") -> FaceAreas:
         core=core,
         eyes=eyes,
         mouth=mouth,
+        teeth=_part(model, _TEETH),
+        mouth_depth=_depth_behind(verts, mouth, float(verts[lips, 2].mean()) if bool(lips.any()) else 0.0),
         lashes=lashes,
         sockets=sockets,
         lips=lips,
@@ -124,6 +131,14 @@ def _height_of_jaw(marks: np.ndarray, x: np.ndarray) -> np.ndarray:
     half = (marks[8:17] + marks[8::-1] * [-1, 1, 1]) / 2
     width = np.maximum.accumulate(half[:, 0])
     return np.interp(np.abs(x), width, half[:, 1]).astype(np.float32)
+
+
+def _depth_behind(verts: Tensor, part: Tensor, front: float) -> Tensor:
+    """How far back vertices of ``part`` lie between z = ``front`` (0) and the part's hindmost (1), (V,)."""
+    if not bool(part.any()):
+        return torch.zeros(len(verts))
+    length = max(front - float(verts[part, 2].min()), 1e-3)
+    return torch.where(part, ((front - verts[:, 2]) / length).clamp(0, 1), 0.0)
 
 
 def _part(model: "FaceModel", names: tuple[str, ...]) -> Tensor:

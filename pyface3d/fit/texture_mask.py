@@ -25,6 +25,7 @@ _MISFIT_LOG_ODDS = -2.5  # for skin that the photometric fit gave up: it knows s
 _CLAMP = 6.0  # on log odds, so that no pixel outvotes its neighbourhood
 _SMOOTH = 0.012  # of the face's size: window of the edge-aware smoothing
 _RING = 0.035  # of the face's size: how far around an eye, a brow or the mouth skin must be seen
+_OPENING = 0.06  # of the face's size: how far around a place in the mouth lips are looked for
 _SPECK = 0.0006  # of the face's area (size²): smaller specks of either kind are turned
 _EYE_SHARE = 0.75  # of a hole that lies on an eye: an eye of unusual colour, for lenses reach further
 _ISLAND = 0.006  # of the face's area: a piece of face smaller than this is a lookalike
@@ -141,9 +142,13 @@ def face_mask(
         odds += np.where(inliers.numpy() | special | inside["hollows"], 0, _MISFIT_LOG_ODDS)
     odds = np.asarray(np.clip(odds, -_CLAMP, _CLAMP), np.float32)
     # Skin must be seen around an eye, a brow or a mouth before their own odd colours are believed.
+    unsupported = odds
     around = _mean_over(_sigmoid(odds), plain, _RING * view.size_px)
-    support = np.clip((around - 0.4) * 4 * _CLAMP, -_CLAMP, _CLAMP)
-    odds = np.where(plain, odds, np.minimum(odds, support))
+    odds = np.where(plain, odds, np.minimum(odds, _support(around)))
+    # In the middle of an open mouth no skin is near; there, the lips must be seen.
+    mouth = inside["mouth"] & covered
+    around = _mean_over(_sigmoid(odds), covered & ~mouth, _OPENING * view.size_px)
+    odds = np.where(mouth, np.minimum(unsupported, _support(around)), odds)
     odds = np.where(covered, odds, np.float32(-_CLAMP))
     radius = max(1, round(_SMOOTH * view.size_px))
     odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
@@ -152,6 +157,11 @@ def face_mask(
     mask = without_specks(probability > 0.5, view.size_px**2, covered, eyes | inside["brows"])
     mask &= ~_around_glasses(mask, eyes, view.size_px)
     return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
+
+
+def _support(around: Floats) -> Floats:
+    """The most that log odds may be where the mean probability of what stands around is ``around``."""
+    return np.clip((around - 0.4) * 4 * _CLAMP, -_CLAMP, _CLAMP)
 
 
 def _roughness_odds(brightness: Floats, seed: Floats, size_px: float) -> Floats:
