@@ -31,9 +31,9 @@ FITS = ("none", "landmarks", "full")
 Fit = Literal["none", "landmarks", "full"]
 
 _POSE_ONLY = 1e6  # weight of the priors at which the mean face stays
-# Where the landmarks' noise is known (tuned on people that no table shows): weight of the identity prior, and least σ
-# over the eyes' distance; what mesh and predictor place differently is in the noise.
-IDENTITY_WEIGHT, SIGMA_FLOOR = 0.7, 0.005
+# Where the landmarks' noise is known: the identity prior as it is, and least σ over the eyes' distance; what mesh and
+# predictor place differently is in the noise.
+IDENTITY_WEIGHT, SIGMA_FLOOR = 1.0, 0.005
 _WINDOW = 0.6  # picture kept around a face, of its size, on every side: enough for skin and light, not the whole photo
 _VISIBLE_MM = 3.0  # depth slack of the visibility test for models without a texture chart
 # Given landmarks carry no σ: annotators differ by about this share of the distance between the outer eye corners.
