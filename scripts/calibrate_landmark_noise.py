@@ -90,8 +90,9 @@ def errors(model: FaceModel, lights: Lights, people: int) -> Iterator[tuple[Tens
         if not faces:
             continue
         points, sigma = (torch.from_numpy(value).double() for value in landmarks68(image, faces[0]))
-        weights = {"identity_weight": POSE_ONLY, "expression_weight": POSE_ONLY}
-        pose = fit_landmarks(model, points[None], sigma[None], SIZE, SIZE, **weights)
+        pose = fit_landmarks(
+            *(model, points[None], sigma[None], SIZE, SIZE), identity_weight=POSE_ONLY, expression_weight=POSE_ONLY
+        )
         scale = pose.camera.focal[0] / pose.translation[0, 2]
         error = (points - truth) @ face_axes(pose.rotation)[0].T / scale
         yield error, sigma / scale, turn_terms(pose.rotation)[0]
