@@ -26,6 +26,7 @@ _CAVITY_LIGHT = -1.3  # log units against skin, of tongue and mouth bag at the l
 _CAVITY_DEPTH = -1.0  # … and this much less at their back
 _CROWN = 0.28  # mean linear albedo above which a texel of the arches is enamel in front, not gum or molar
 _REACH = 0.02  # of the chart's side: how far the colour of the seen teeth is carried to their neighbours as it is
+_FAINT = 0.05  # mean weight around a texel at which half of the seen colour is carried there
 _ENOUGH = 0.02  # of the front teeth's texels: with as many seen, their colour counts as much as the model's
 
 
@@ -92,8 +93,6 @@ def mouth_colors(mouth: MouthTexels, albedo: Tensor, photo: Tensor, observed: Te
         observed: how far it is used, after `teeth_only`, (S, S).
         skin: of this person in this light.
     """
-    import cv2
-
     even = torch.from_numpy(skin.even)
     light = even.mean() + _TOOTH_TINT * (even - even.mean()) + _TOOTH_LIGHT
     log_albedo, log_photo = torch.log(albedo + LOG_FLOOR), torch.log(photo + LOG_FLOOR)
@@ -108,14 +107,26 @@ def mouth_colors(mouth: MouthTexels, albedo: Tensor, photo: Tensor, observed: Te
         share = weight.sum() / crowns.sum()
         typical = difference[chosen].median(0).values
         typical = light + (typical - light) * share / (share + _ENOUGH)
-        sigma = _REACH * mouth.teeth.shape[0]
-        packed = torch.cat([(difference - typical) * weight[..., None], weight[..., None]], -1)
-        near = torch.from_numpy(cv2.GaussianBlur(packed.numpy(), (0, 0), sigma))
-        offset = typical + near[..., :3] / (near[..., 3:] + 0.05)
+        offset = typical + _carried(difference - typical, weight, mouth.teeth > 0.5)
     filled = log_albedo + offset
     teeth = filled + observed[..., None] * (log_photo - filled)
     cavity = log_albedo + even + _CAVITY_LIGHT + _CAVITY_DEPTH * mouth.depth[..., None]
     return torch.where((mouth.teeth > 0.5)[..., None], teeth, cavity)
+
+
+def _carried(values: Tensor, weight: Tensor, where: Tensor) -> Tensor:
+    """Weighted mean of ``values`` (S, S, 3) around every texel of ``where`` (S, S), fading to 0 away from any weight."""
+    import cv2
+
+    rows, columns = where.any(1).nonzero()[:, 0], where.any(0).nonzero()[:, 0]
+    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    packed = torch.cat([values[box] * weight[box][..., None], weight[box][..., None]], -1)
+    near = torch.from_numpy(
+        cv2.GaussianBlur(packed.numpy(), (0, 0), _REACH * len(where), borderType=cv2.BORDER_CONSTANT)
+    )
+    carried = torch.zeros_like(values)
+    carried[box] = near[..., :3] / (near[..., 3:] + _FAINT)
+    return carried
 
 
 def _ramp(value: Tensor, low: float, high: float) -> Tensor:
