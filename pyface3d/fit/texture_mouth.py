@@ -115,7 +115,7 @@ def mouth_colors(mouth: MouthTexels, albedo: Tensor, photo: Tensor, observed: Te
 
 
 def _carried(values: Tensor, weight: Tensor, where: Tensor) -> Tensor:
-    """Weighted mean of ``values`` (S, S, 3) around every texel of ``where`` (S, S), fading to 0 away from any weight."""
+    """Weighted mean of ``values`` (S, S, 3) around each texel of ``where`` (S, S); 0 far from any weight."""
     import cv2
 
     rows, columns = where.any(1).nonzero()[:, 0], where.any(0).nonzero()[:, 0]
