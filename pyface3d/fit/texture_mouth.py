@@ -95,8 +95,11 @@ def mouth_colors(mouth: MouthTexels, albedo: Tensor, photo: Tensor, observed: Te
     """
     even = torch.from_numpy(skin.even)
     light = even.mean() + _TOOTH_TINT * (even - even.mean()) + _TOOTH_LIGHT
+    box, colors = _box(mouth.inside), torch.zeros_like(albedo)
+    albedo, photo, observed = albedo[box], photo[box], observed[box]
+    is_tooth = mouth.teeth[box] > 0.5
     log_albedo, log_photo = torch.log(albedo + LOG_FLOOR), torch.log(photo + LOG_FLOOR)
-    crowns = (mouth.teeth > 0.5) & (albedo.mean(-1) > _CROWN)
+    crowns = is_tooth & (albedo.mean(-1) > _CROWN)
     brightest = (log_albedo + light).mean(-1)[crowns].amax() if bool(crowns.any()) else log_albedo.new_tensor(0.0)
     light = light - (brightest - _TOOTH_BRIGHTEST).clamp_min(0)
     weight = torch.where(crowns, observed, 0.0)
@@ -107,26 +110,29 @@ def mouth_colors(mouth: MouthTexels, albedo: Tensor, photo: Tensor, observed: Te
         share = weight.sum() / crowns.sum()
         typical = difference[chosen].median(0).values
         typical = light + (typical - light) * share / (share + _ENOUGH)
-        offset = typical + _carried(difference - typical, weight, mouth.teeth > 0.5)
+        offset = typical + _carried(difference - typical, weight, _REACH * mouth.teeth.shape[0])
     filled = log_albedo + offset
     teeth = filled + observed[..., None] * (log_photo - filled)
-    cavity = log_albedo + even + _CAVITY_LIGHT + _CAVITY_DEPTH * mouth.depth[..., None]
-    return torch.where((mouth.teeth > 0.5)[..., None], teeth, cavity)
+    cavity = log_albedo + even + _CAVITY_LIGHT + _CAVITY_DEPTH * mouth.depth[box][..., None]
+    colors[box] = torch.where(is_tooth[..., None], teeth, cavity)
+    return colors
 
 
-def _carried(values: Tensor, weight: Tensor, where: Tensor) -> Tensor:
-    """Weighted mean of ``values`` (S, S, 3) around each texel of ``where`` (S, S); 0 far from any weight."""
+def _carried(values: Tensor, weight: Tensor, sigma: float) -> Tensor:
+    """Weighted mean of ``values`` (h, w, 3) within about ``sigma`` texels of each; 0 far from any weight (h, w)."""
     import cv2
 
+    packed = torch.cat([values * weight[..., None], weight[..., None]], -1).numpy()
+    near = torch.from_numpy(cv2.GaussianBlur(packed, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT))
+    return near[..., :3] / (near[..., 3:] + _FAINT)
+
+
+def _box(where: Tensor) -> tuple[slice, slice]:
+    """Rows and columns that hold all of ``where`` (S, S) bool; empty slices where nothing is."""
     rows, columns = where.any(1).nonzero()[:, 0], where.any(0).nonzero()[:, 0]
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    packed = torch.cat([values[box] * weight[box][..., None], weight[box][..., None]], -1)
-    near = torch.from_numpy(
-        cv2.GaussianBlur(packed.numpy(), (0, 0), _REACH * len(where), borderType=cv2.BORDER_CONSTANT)
-    )
-    carried = torch.zeros_like(values)
-    carried[box] = near[..., :3] / (near[..., 3:] + _FAINT)
-    return carried
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _ramp(value: Tensor, low: float, high: float) -> Tensor:
