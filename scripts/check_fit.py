@@ -20,12 +20,8 @@ from pyface3d.detect import detect_faces, landmarks68
 from pyface3d.errors import Pyface3dError
 from pyface3d.face_models import FaceModel, load_face_model
 from pyface3d.fit import LandmarkFit, check_plausibility, fit_landmarks
-from pyface3d.fit.landmark_noise import LandmarkNoise
 from pyface3d.io.images import read_image
-from pyface3d.systems.fit import IDENTITY_WEIGHT, SIGMA_FLOOR
 
-# The default system's fit to detected landmarks.
-SYSTEM = {"identity_weight": IDENTITY_WEIGHT, "sigma_floor": SIGMA_FLOOR, "noise": LandmarkNoise.load()}
 FROZEN = 1e8  # weight of a prior that leaves nothing free
 
 
@@ -78,7 +74,6 @@ def left_out_errors(
         photo.height,
         photo.width,
         use=use,
-        **SYSTEM,
     )
     error = percent(photo, fit)
     return float(error[use].mean()), float(error[~use].mean())
@@ -103,7 +98,7 @@ def check(model: FaceModel, photos: list[Photo], splits: int) -> dict[str, objec
         ]
         print(f"{name:32} {float(torch.stack(errors).mean()):8.2f}")
     for photo in photos:
-        fit = fit_landmarks(model, photo.points, photo.sigma, photo.height, photo.width, **SYSTEM)
+        fit = fit_landmarks(model, photo.points, photo.sigma, photo.height, photo.width)
         face = check_plausibility(model, fit)
         row = {
             "photo": photo.name,

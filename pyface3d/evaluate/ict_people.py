@@ -247,7 +247,7 @@ class IctPeople:
         normals = vertex_normals(verts_camera.float(), self.topology) @ to_light.T
         attributes = torch.cat([normals, self.neutral, self.shadow[:, None]], -1)
         light, panorama = self.lights.radiance[which], self.lights.panoramas[which]
-        level = exposure * camera_gain(normals[: PARTS["skin"][0][1]], to_light, light)
+        level = exposure * _camera_gain(normals[: PARTS["skin"][0][1]], to_light, light)
 
         def shade(fragments: Fragments) -> Tensor:
             values = interpolate(attributes, fragments, self.topology)
@@ -261,7 +261,7 @@ class IctPeople:
             color[0, drawn] = albedo * lit * picked[:, 6:].clamp(0.05, 1)
             return color
 
-        background = background_of(panorama, to_light, camera) * level
+        background = _background(panorama, to_light, camera) * level
         image = photograph(verts_camera, self.topology, camera, shade, background)
         if occlude:
             image, _ = StandardOccluder(self.seed).apply(image, marks_image, f"ict {number:03d}")
@@ -292,7 +292,7 @@ class IctPeople:
         return torch.cat([self.landmarks(self.neutral).float(), *eyes])
 
 
-def camera_gain(normals: Tensor, to_light: Tensor, light: Tensor) -> Tensor:
+def _camera_gain(normals: Tensor, to_light: Tensor, light: Tensor) -> Tensor:
     """What a camera's exposure and white balance do, (3,): skin that faces it shall be lit by 1 on average.
 
     Nearly so in colour: some of a light's tint always stays in photos.
@@ -303,7 +303,7 @@ def camera_gain(normals: Tensor, to_light: Tensor, light: Tensor) -> Tensor:
     return 1 / (lit.mean() * (lit / lit.mean()) ** 0.75)
 
 
-def background_of(panorama: Tensor, to_light: Tensor, camera: Camera) -> Tensor:
+def _background(panorama: Tensor, to_light: Tensor, camera: Camera) -> Tensor:
     """What stands behind the head: the panorama as the camera sees it, (H, W, 3) linear RGB."""
     rows, columns = torch.meshgrid(torch.arange(camera.height) + 0.5, torch.arange(camera.width) + 0.5, indexing="ij")
     points = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3).double()

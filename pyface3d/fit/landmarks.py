@@ -6,21 +6,18 @@ points that slide to where the face ends in the present pose. All photos of a ba
 person can share their identity.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pyface3d.errors import InputError
-from pyface3d.fit.landmark_noise import LandmarkNoise
 from pyface3d.fit.levenberg import bounded_step, pool
 from pyface3d.fit.posterior import (
     POSE,
     FaceState,
     LandmarkProblem,
     camera_points,
-    explain_residuals,
     join_identity,
     landmark_cost,
     landmark_index,
@@ -67,7 +64,6 @@ def fit_landmarks(
     expression_weight: float = 1.0,
     sigma_floor: float = SIGMA_FLOOR,
     use: Tensor | None = None,
-    noise: LandmarkNoise | None = None,
 ) -> LandmarkFit:
     """Fit ``model`` to the 68 landmarks of B photos.
 
@@ -85,8 +81,6 @@ def fit_landmarks(
         expression_weight: weight of the expression prior.
         sigma_floor: least σ over the outer eye corners' distance.
         use: landmarks that count, (68,) or (B, 68) bool; None uses all.
-        noise: mean error of the landmarks and what of it goes together, `LandmarkNoise.load` for detected ones; then
-            ``identity_weight`` need not stand in for it. None: errors are independent, of mean 0.
 
     Returns:
         `LandmarkFit` in the dtype and on the device of ``points``.
@@ -129,26 +123,12 @@ def fit_landmarks(
         problem = LandmarkProblem(
             *(sparse, expression_prior(model), target, spread, camera.focal, camera.center),
             *(identity_weight, expression_weight, share_identity and size > 1),
-            common=target.new_zeros(size, 2 * NUM_POINTS, 0),
         )
         converged = torch.ones(size, dtype=torch.bool)
         iterations = torch.zeros(size, dtype=torch.int64)
         for shape_moves, robust_scale, steps in _ROBUST_STAGES:
-            if shape_moves and noise is not None and not problem.common.shape[2]:
-                problem = _with_noise(problem, state, noise, sigma, chosen, sigma_floor * eye_distance)
             state, converged, iterations = _optimise(problem, state, shape_moves, robust_scale, steps)
         return _result(problem, state, camera, converged, iterations, chosen, points)
-
-
-def _with_noise(
-    problem: LandmarkProblem, state: FaceState, noise: LandmarkNoise, sigma: Tensor, chosen: Tensor, floor: Tensor
-) -> LandmarkProblem:
-    """The problem with the landmarks' mean error taken off and their common errors known, from the mean face's pose."""
-    scale = problem.focal / state.translation[:, 2]
-    seen = noise.in_photo(state.rotation, scale, sigma.detach().double().cpu())
-    spread = torch.hypot(seen.own, floor.clamp_min(1e-3)[:, None])
-    spread = torch.where(chosen.cpu(), spread, problem.sigma)
-    return replace(problem, points=problem.points - seen.bias, sigma=spread, common=seen.common)
 
 
 def _focal(focal: float | Tensor | None, scale: Tensor, height: int, width: int) -> Tensor:
@@ -216,10 +196,7 @@ def _result(
 ) -> LandmarkFit:
     dim = problem.sparse.identity_dim
     index = landmark_index(problem, state)
-    residual = landmark_residuals(problem, state, index)
-    square = residual.square().sum(-1)
-    robust_scale = _ROBUST_STAGES[-1][1]
-    rest = explain_residuals(problem, residual, robust_scale).rest.square().sum(-1)
+    square = landmark_residuals(problem, state, index).square().sum(-1)
     spots = camera_points(problem, state)
     eyes = spots[:, [_LEFT_EYE_OUTER, _RIGHT_EYE_OUTER]]
     eyes_px = (eyes[:, 0] - eyes[:, 1]).norm(dim=-1) * camera.focal / eyes[..., 2].mean(1)
@@ -237,9 +214,8 @@ def _result(
         sigma=problem.sigma.to(like),
         given=problem.points.to(like),
         contour=problem.sparse.candidates.flatten()[index[:, :NUM_JAW] - NUM_POINTS].to(like.device),
-        inlier_weight=(1 + rest / robust_scale**2).pow(-2).to(like),
-        common=problem.common.to(like),
-        residual_sigma=((rest * used).sum(-1) / count).sqrt().to(like),
+        inlier_weight=(1 + square / _ROBUST_STAGES[-1][1] ** 2).pow(-2).to(like),
+        residual_sigma=((square * used).sum(-1) / count).sqrt().to(like),
         residual_percent=(100 * (distance * used).sum(-1) / count / eyes_px.clamp_min(1e-9)).to(like),
         converged=converged.to(like.device),
         iterations=iterations.to(like.device),

@@ -183,7 +183,6 @@ class _Fitter:
             identity_weight=weights[0],
             expression_weight=weights[1],
             share=share and len(start) > 1,
-            common=start.common.double().cpu(),
         )
         coefficients = torch.cat([start.identity, start.expression], 1).double().cpu()
         self.state = FaceState(start.rotation.double().cpu(), start.translation.double().cpu(), coefficients)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyface3d.fit.landmark_noise import Explained, explain
 from pyface3d.fit.levenberg import NormalEquations
 from pyface3d.fit.priors import ExpressionPrior
 from pyface3d.fit.sparse_model import NUM_JAW, NUM_POINTS, SparseFace, visible_contour
@@ -36,7 +35,6 @@ class LandmarkProblem:
         focal, center: of the cameras, (B,) and (B, 2) px.
         identity_weight, expression_weight: factors on the priors.
         share: whether all photos show one person.
-        common: errors of the landmarks that go together, px, (B, 136, k); k = 0 where none do.
     """
 
     sparse: SparseFace
@@ -48,7 +46,6 @@ class LandmarkProblem:
     identity_weight: float
     expression_weight: float
     share: bool
-    common: Tensor
 
     @property
     def identity_share(self) -> float:
@@ -104,17 +101,10 @@ def landmark_residuals(problem: LandmarkProblem, state: FaceState, index: Tensor
     return (project(problem, chosen) - problem.points) / problem.sigma[..., None]
 
 
-def explain_residuals(problem: LandmarkProblem, residual: Tensor, robust_scale: float) -> Explained:
-    """Misfits (B, 68, 2) in σ, split into what errors that go together explain and the rest."""
-    spread = problem.sigma.repeat_interleave(2, dim=1)[..., None]
-    return explain(residual, problem.common / spread, robust_scale)
-
-
 def landmark_cost(problem: LandmarkProblem, state: FaceState, index: Tensor, robust_scale: float) -> Tensor:
     """Twice the negative log posterior, (B,): Geman-McClure of the misfit, and the priors. inf behind the camera."""
-    explained = explain_residuals(problem, landmark_residuals(problem, state, index), robust_scale)
-    square = explained.rest.square().sum(-1)
-    data = (square / (1 + square / robust_scale**2)).sum(-1) + explained.cost
+    square = landmark_residuals(problem, state, index).square().sum(-1)
+    data = (square / (1 + square / robust_scale**2)).sum(-1)
     dim = problem.sparse.identity_dim
     identity, expression = state.coefficients[:, :dim], state.coefficients[:, dim:]
     pull = torch.einsum("be,ef,bf->b", expression, problem.prior.precision, expression)
@@ -162,8 +152,12 @@ def quadratic_model(
 ) -> tuple[Tensor, Tensor]:
     """Gauss-Newton Hessian (B, 6 + N, 6 + N) and gradient (B, 6 + N) of half `landmark_cost`."""
     residual, jacobian = residual_jacobian(problem, state, index)
-    explained = explain_residuals(problem, residual, robust_scale)
-    hessian, gradient = explained.normal_equations(jacobian.flatten(1, 2))
+    # Geman-McClure as reweighted least squares: rho(s) = s / (1 + s / c^2), rho'(s) = 1 / (1 + s / c^2)^2.
+    root = 1 / (1 + residual.square().sum(-1) / robust_scale**2)
+    rows = (jacobian * root[..., None, None]).flatten(1, 2)
+    values = (residual * root[..., None]).flatten(1, 2)
+    hessian = rows.transpose(1, 2) @ rows
+    gradient = (rows.transpose(1, 2) @ values[..., None]).squeeze(-1)
 
     dim = problem.sparse.identity_dim
     identity = torch.arange(POSE, POSE + dim)

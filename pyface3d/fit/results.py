@@ -52,12 +52,10 @@ class LandmarkFit(FaceFit):
     Attributes:
         points: the fitted landmarks in the photo, px, (B, 68, 2).
         sigma: σ that each landmark had in the fit, the floor included and unused ones huge, px, (B, 68).
-        given: the landmarks that were fitted, their mean error taken off, px, (B, 68, 2).
-        common: errors of the landmarks that go together, px, (B, 136, k); k = 0 where none were told.
+        given: the landmarks that were fitted, px, (B, 68, 2).
         contour: the model vertex behind each of the 17 jaw points in this pose, (B, 17) int64.
         inlier_weight: how far the robust loss believed each landmark, in (0, 1], (B, 68).
-        residual_sigma: root mean square distance from the given landmarks in units of their σ, less what errors that
-            go together explain, (B,).
+        residual_sigma: root mean square distance from the given landmarks in units of their σ, (B,).
         residual_percent: mean distance from the given landmarks in % of the outer eye corners' distance
             in space, projected at the face's depth (so that a profile does not shrink it), (B,).
         converged: whether the step fell under the tolerance, (B,) bool.
@@ -67,7 +65,6 @@ class LandmarkFit(FaceFit):
     points: Tensor
     sigma: Tensor
     given: Tensor
-    common: Tensor
     contour: Tensor
     inlier_weight: Tensor
     residual_sigma: Tensor

@@ -17,7 +17,6 @@ from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.face_models import load_face_model
 from pyface3d.fit import FaceFit, LandmarkFit, PhotometricFit, check_plausibility, fit_landmarks
-from pyface3d.fit.landmark_noise import LandmarkNoise
 from pyface3d.fit.photometric import fit_photometric
 from pyface3d.fit.texture import build_texture
 from pyface3d.io.color import srgb_to_linear
@@ -31,9 +30,6 @@ FITS = ("none", "landmarks", "full")
 Fit = Literal["none", "landmarks", "full"]
 
 _POSE_ONLY = 1e6  # weight of the priors at which the mean face stays
-# Where the landmarks' noise is known: the identity prior as it is, and least σ over the eyes' distance; what mesh and
-# predictor place differently is in the noise.
-IDENTITY_WEIGHT, SIGMA_FLOOR = 1.0, 0.005
 _WINDOW = 0.6  # picture kept around a face, of its size, on every side: enough for skin and light, not the whole photo
 _VISIBLE_MM = 3.0  # depth slack of the visibility test for models without a texture chart
 # Given landmarks carry no σ: annotators differ by about this share of the distance between the outer eye corners.
@@ -87,12 +83,11 @@ def reconstruct(
 
 @dataclass(frozen=True)
 class _Found:
-    """One face with its landmarks, how these err where a predictor gave them, and how long it took to find."""
+    """One face with its landmarks, and how long it took to find."""
 
     face: Face
     points: NDArray[np.float32]
     sigma: NDArray[np.float32]
-    noise: LandmarkNoise | None
     timings: dict[str, float]
 
 
@@ -104,7 +99,7 @@ def _find(
         points = np.asarray(landmarks, np.float32)
         eyes = float(np.linalg.norm(points[45] - points[36]))
         spread = np.full(68, max(_GIVEN_SIGMA * eyes, 0.5), np.float32)
-        yield _Found(face, points, spread, None, {})
+        yield _Found(face, points, spread, {})
         return
     timings: dict[str, float] = {}
     with _timed(timings, "detect"):
@@ -118,7 +113,7 @@ def _find(
         own = dict(timings)
         with _timed(own, "landmarks"):
             points, sigma = landmarks68(image, face)
-        yield _Found(face, points, sigma, LandmarkNoise.load(), own)
+        yield _Found(face, points, sigma, own)
 
 
 def _reconstruct_face(
@@ -142,16 +137,8 @@ def _reconstruct_face(
                 identity_weight=_POSE_ONLY,
                 expression_weight=_POSE_ONLY,
             )
-        elif found.noise is None:
-            landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal)
         else:
-            landmark_fit = fit_landmarks(
-                *(model, points, sigma, height, width),
-                focal=focal,
-                identity_weight=IDENTITY_WEIGHT,
-                sigma_floor=SIGMA_FLOOR,
-                noise=found.noise,
-            )
+            landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal)
     window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
     pixels = torch.from_numpy(image[window.rows, window.columns]).to(device)
     linear = srgb_to_linear(pixels)[None]
@@ -159,10 +146,7 @@ def _reconstruct_face(
     inside: FaceFit = shifted
     if fit == "full":
         with _timed(timings, "fit_photometric"):
-            if found.noise is None:
-                inside = fit_photometric(model, linear, shifted)
-            else:
-                inside = fit_photometric(model, linear, shifted, identity_weight=IDENTITY_WEIGHT)
+            inside = fit_photometric(model, linear, shifted)
     with _timed(timings, "texture"):
         seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), texture_size)
     verts = inside.verts(model)[0]
