@@ -26,8 +26,7 @@ void bake_texture(const T* verts_image, const int32_t* faces, const int32_t* cha
   if (items == 0) return;
   const Bake<T> bake{verts_image, faces,  chart_faces, chart_barycentrics, depth,      vertex_seen,
                      num_verts,   texels, height,      width,              T(tolerance), perspective};
-  bake_kernel<<<blocks_for(items), kThreads, 0, stream>>>(bake, image_uvs, weight, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(bake_kernel<T>, items, stream, bake, image_uvs, weight, items);
 }
 
 #define PF3D_INSTANCES(T)                                                                                            \

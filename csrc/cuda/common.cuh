@@ -1,4 +1,4 @@
-// csrc/cuda/common.cuh -- launch sizes, error checks and atomics shared by the CUDA kernels.
+// csrc/cuda/common.cuh -- launches, error checks and atomics shared by the CUDA kernels.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/vec.h"
+#include "cuda/kernels.h"
 
 namespace pyface3d::cuda {
 
@@ -23,6 +24,20 @@ inline void check(cudaError_t status, const char* where) {
     throw std::runtime_error(std::string("CUDA error in ") + where + ": " + cudaGetErrorString(status));
 }
 #define PF3D_CUDA_CHECK(call) ::pyface3d::cuda::check((call), __func__)
+
+
+// Runs kernel(args...) in `blocks` blocks of kThreads; errors of the launch throw.
+template <class... P, class... A>
+void launch_blocks(void (*kernel)(P...), dim3 blocks, Stream stream, const A&... args) {
+  kernel<<<blocks, kThreads, 0, stream>>>(args...);
+  PF3D_CUDA_CHECK(cudaGetLastError());
+}
+
+// One thread an item; no items are no launch, because an empty grid is an error.
+template <class... P, class... A>
+void launch(void (*kernel)(P...), int64_t items, Stream stream, const A&... args) {
+  if (items > 0) launch_blocks(kernel, blocks_for(items), stream, args...);
+}
 
 // for (each item this thread has to do)
 #define PF3D_GRID_STRIDE(index, count)                                                   \

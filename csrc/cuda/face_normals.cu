@@ -42,8 +42,7 @@ void face_normals(const T* verts, const int32_t* faces, T* normals, int64_t batc
                   int64_t num_faces, Stream stream) {
   const int64_t items = batch * num_faces;
   if (items == 0) return;  // an empty grid is a launch error
-  forward_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, normals, num_verts, num_faces, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(forward_kernel<T>, items, stream, verts, faces, normals, num_verts, num_faces, items);
 }
 
 template <class T>
@@ -52,9 +51,7 @@ void face_normals_backward(const T* verts, const int32_t* faces, const T* grad_n
   PF3D_CUDA_CHECK(cudaMemsetAsync(grad_verts, 0, sizeof(T) * 3 * batch * num_verts, stream));
   const int64_t items = batch * num_faces;
   if (items == 0) return;
-  backward_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, grad_normals, grad_verts, num_verts,
-                                                                 num_faces, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(backward_kernel<T>, items, stream, verts, faces, grad_normals, grad_verts, num_verts, num_faces, items);
 }
 
 template void face_normals(const float*, const int32_t*, float*, int64_t, int64_t, int64_t, Stream);

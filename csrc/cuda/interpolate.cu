@@ -60,9 +60,8 @@ void interpolate(const T* attributes, const int32_t* faces, const int32_t* face_
                  Stream stream) {
   const int64_t items = batch * num_pixels * channels;
   if (items == 0) return;
-  forward_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(attributes, faces, face_index, barycentrics, values,
-                                                                shared, num_verts, num_pixels, channels, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(forward_kernel<T>, items, stream, attributes, faces, face_index, barycentrics, values, shared, num_verts,
+         num_pixels, channels, items);
 }
 
 template <class T>
@@ -74,17 +73,13 @@ void interpolate_backward(const T* attributes, const int32_t* faces, const int32
     const int64_t rows = (shared ? 1 : batch) * num_verts;
     PF3D_CUDA_CHECK(cudaMemsetAsync(grad_attributes, 0, sizeof(T) * rows * channels, stream));
     if (items > 0) {
-      attributes_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(faces, face_index, barycentrics, grad_values,
-                                                                       grad_attributes, shared, num_verts, num_pixels,
-                                                                       channels, items);
-      PF3D_CUDA_CHECK(cudaGetLastError());
+      launch(attributes_kernel<T>, items, stream, faces, face_index, barycentrics, grad_values, grad_attributes,
+             shared, num_verts, num_pixels, channels, items);
     }
   }
   if (grad_barycentrics && pixels > 0) {
-    barycentrics_kernel<T><<<blocks_for(pixels), kThreads, 0, stream>>>(attributes, faces, face_index, grad_values,
-                                                                        grad_barycentrics, shared, num_verts,
-                                                                        num_pixels, channels, pixels);
-    PF3D_CUDA_CHECK(cudaGetLastError());
+    launch(barycentrics_kernel<T>, pixels, stream, attributes, faces, face_index, grad_values, grad_barycentrics,
+           shared, num_verts, num_pixels, channels, pixels);
   }
 }
 

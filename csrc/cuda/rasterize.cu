@@ -124,11 +124,10 @@ void rasterize(const T* verts_image, const int32_t* faces, int32_t* face_index, 
   const Scene<T> scene{verts_image, faces,       face_index,  depth,     num_verts,
                        num_faces,   int(height), int(width),  cull_back, perspective};
   if (items > 0) {
-    draw_kernel<T, true><<<blocks_for(items), kThreads, 0, stream>>>(scene, items);
-    draw_kernel<T, false><<<blocks_for(items), kThreads, 0, stream>>>(scene, items);
+    launch(draw_kernel<T, true>, items, stream, scene, items);
+    launch(draw_kernel<T, false>, items, stream, scene, items);
   }
-  resolve_kernel<T><<<blocks_for(pixels), kThreads, 0, stream>>>(scene, barycentrics, pixels);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(resolve_kernel<T>, pixels, stream, scene, barycentrics, pixels);
 }
 
 template <class T>
@@ -138,10 +137,8 @@ void rasterize_backward(const T* verts_image, const int32_t* faces, const int32_
   PF3D_CUDA_CHECK(cudaMemsetAsync(grad_verts, 0, sizeof(T) * 3 * batch * num_verts, stream));
   const int64_t pixels = batch * height * width;
   if (pixels == 0) return;
-  backward_kernel<T><<<blocks_for(pixels), kThreads, 0, stream>>>(verts_image, faces, face_index, grad_barycentrics,
-                                                                  grad_depth, grad_verts, num_verts, height * width,
-                                                                  width, perspective, pixels);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(backward_kernel<T>, pixels, stream, verts_image, faces, face_index, grad_barycentrics, grad_depth,
+         grad_verts, num_verts, height * width, width, perspective, pixels);
 }
 
 #define PF3D_INSTANTIATE(T)                                                                                            \

@@ -38,12 +38,10 @@ void rasterize_uvs(const T* uvs, const int32_t* uv_faces, int64_t* keys, int32_t
   unsigned long long* best = reinterpret_cast<unsigned long long*>(keys);
   PF3D_CUDA_CHECK(cudaMemsetAsync(best, 0xff, sizeof(kNoFace) * texels, stream));  // kNoFace
   if (num_faces > 0) {
-    claim_kernel<<<blocks_for(num_faces), kThreads, 0, stream>>>(uvs, uv_faces, best, num_faces, height, width);
-    PF3D_CUDA_CHECK(cudaGetLastError());
+    launch(claim_kernel<T>, num_faces, stream, uvs, uv_faces, best, num_faces, height, width);
   }
-  resolve_kernel<<<blocks_for(texels), kThreads, 0, stream>>>(best, uvs, uv_faces, face_index, barycentrics, distance,
-                                                              height, width);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(resolve_kernel<T>, texels, stream, best, uvs, uv_faces, face_index, barycentrics, distance, height,
+         width);
 }
 
 #define PF3D_INSTANCES(T)                                                                                            \

@@ -65,8 +65,7 @@ template <class T>
 void shade_spherical_harmonics(const T* normals, const T* light, const T* albedo, T* shaded, int64_t batch,
                                int64_t count, Stream stream) {
   if (batch * count == 0) return;
-  forward_kernel<T><<<grid_for(batch, count, 1), kThreads, 0, stream>>>(normals, light, albedo, shaded, batch, count);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch_blocks(forward_kernel<T>, grid_for(batch, count, 1), stream, normals, light, albedo, shaded, batch, count);
 }
 
 template <class T>
@@ -75,10 +74,8 @@ void shade_spherical_harmonics_backward(const T* normals, const T* light, const 
                                         Stream stream) {
   if (grad_light) PF3D_CUDA_CHECK(cudaMemsetAsync(grad_light, 0, sizeof(T) * kLight * batch, stream));
   if (batch * count == 0) return;
-  backward_kernel<T><<<grid_for(batch, count, 8), kThreads, 0, stream>>>(normals, light, albedo, grad_shaded,
-                                                                         grad_normals, grad_light, grad_albedo, batch,
-                                                                         count);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch_blocks(backward_kernel<T>, grid_for(batch, count, 8), stream, normals, light, albedo, grad_shaded,
+                grad_normals, grad_light, grad_albedo, batch, count);
 }
 
 #define PF3D_INSTANCES(T)                                                                                            \

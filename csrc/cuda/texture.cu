@@ -79,8 +79,7 @@ template <class T, class Uvs>
 void forward(const Texture<T>& texture, const Uvs& source, T* colours, int64_t batch, int64_t count, Stream stream) {
   const int64_t items = batch * count;
   if (items == 0) return;
-  forward_kernel<<<blocks_for(items), kThreads, 0, stream>>>(texture, source, colours, count, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(forward_kernel<T, Uvs>, items, stream, texture, source, colours, count, items);
 }
 
 template <class T, class Uvs>
@@ -90,9 +89,8 @@ void backward(const Texture<T>& texture, const Uvs& source, const T* grad_colour
     PF3D_CUDA_CHECK(cudaMemsetAsync(grad_texture, 0, sizeof(T) * texture.batch * texture.size(), stream));
   const int64_t items = batch * count;
   if (items == 0) return;
-  backward_kernel<<<blocks_for(items), kThreads, 0, stream>>>(texture, source, grad_colours, grad_texture,
-                                                              grad_source, count, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(backward_kernel<T, Uvs>, items, stream, texture, source, grad_colours, grad_texture, grad_source, count,
+         items);
 }
 
 }  // namespace

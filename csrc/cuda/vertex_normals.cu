@@ -62,9 +62,7 @@ void vertex_normals(const T* verts, const int32_t* faces, const int32_t* offsets
                     int64_t batch, int64_t num_verts, int64_t, Stream stream) {
   const int64_t items = batch * num_verts;
   if (items == 0) return;
-  forward_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, offsets, corners, normals, num_verts,
-                                                                items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(forward_kernel<T>, items, stream, verts, faces, offsets, corners, normals, num_verts, items);
 }
 
 template <class T>
@@ -73,12 +71,8 @@ void vertex_normals_backward(const T* verts, const int32_t* faces, const int32_t
                              int64_t, Stream stream) {
   const int64_t items = batch * num_verts;
   if (items == 0) return;
-  sums_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, offsets, corners, grad_normals, grad_sums,
-                                                             num_verts, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
-  verts_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts, faces, offsets, corners, grad_sums, grad_verts,
-                                                              num_verts, items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(sums_kernel<T>, items, stream, verts, faces, offsets, corners, grad_normals, grad_sums, num_verts, items);
+  launch(verts_kernel<T>, items, stream, verts, faces, offsets, corners, grad_sums, grad_verts, num_verts, items);
 }
 
 #define PF3D_INSTANCES(T)                                                                                            \

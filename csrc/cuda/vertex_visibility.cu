@@ -25,9 +25,8 @@ void vertex_visibility(const T* verts_image, const int32_t* faces, const int32_t
                        double tolerance, Stream stream) {
   const int64_t items = batch * num_verts;
   if (items == 0) return;
-  visibility_kernel<T><<<blocks_for(items), kThreads, 0, stream>>>(verts_image, faces, face_index, depth, visible,
-                                                                   num_verts, height, width, T(tolerance), items);
-  PF3D_CUDA_CHECK(cudaGetLastError());
+  launch(visibility_kernel<T>, items, stream, verts_image, faces, face_index, depth, visible, num_verts, height,
+         width, T(tolerance), items);
 }
 
 template void vertex_visibility(const float*, const int32_t*, const int32_t*, const float*, bool*, int64_t, int64_t,

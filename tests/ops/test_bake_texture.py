@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from op_cases import LARGE, SMALL, mesh
+from op_case import LARGE, SMALL, mesh
 
 from pyface3d import ops
 from pyface3d.ops import Topology, bake_texture, rasterize_uvs, render_texture, sample_texture

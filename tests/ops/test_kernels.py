@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from op_cases import CASES, SMALL, mesh
+from op_case import SMALL, mesh
+from op_cases import CASES
 
 from pyface3d import ops
 from pyface3d.errors import Pyface3dError
@@ -19,7 +20,8 @@ SUPPORTED = _kernels.import_module("pyface3d._cpu_baseline").supported()
 # Writes what every case answers, and its gradients, to the file named by the first argument.
 _ANSWERS = """
 import sys, torch
-from op_cases import CASES, SMALL, mesh
+from op_case import SMALL, mesh
+from op_cases import CASES
 from test_ops import gradients, made
 answers = {}
 for case in CASES:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from op_cases import Size, mesh, sheet
+from op_case import Size, mesh, sheet
 from raster_oracles import sphere
 
 from pyface3d.ops import Topology, face_normals, shade_spherical_harmonics, vertex_normals

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from op_cases import CASES, LARGE, SMALL, OpCase, Outputs, Size, Tensors, mesh
+from op_case import LARGE, SMALL, OpCase, Outputs, Size, Tensors, mesh
+from op_cases import CASES
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.library import opcheck

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from op_cases import SMALL, mesh
+from op_case import SMALL, mesh
 from torch.nn import functional as F
 
 from pyface3d import ops
