@@ -11,7 +11,7 @@ export PIP_CONSTRAINT = constraints.txt
 # A build environment of pip's would fetch the newest torch's tools again; ours has the pinned ones.
 NO_ISOLATION = --no-build-isolation
 
-.PHONY: all demo test check format bench docs-figures clean
+.PHONY: all demo test check check-sanitizers op-table format bench clean
 all: test
 
 $(BIN)/python:
@@ -46,6 +46,13 @@ check: $(VENV)/.test-tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYFACE3D_WERROR=1 $(BIN)/python setup.py build_ext --inplace --build-temp build/werror
+
+# The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer.
+check-sanitizers: $(VENV)/.test-tools
+	$(BIN)/python scripts/check_sanitizers.py -- -n auto
+
+op-table: $(VENV)/.test-tools
+	$(BIN)/python -m pytest -q -n auto tests/ops/test_ops.py --op-table docs/op_table.md
 
 format: $(VENV)/.test-tools
 	$(BIN)/ruff format .

@@ -106,6 +106,18 @@ def test_gradient(case, device):
 
 
 @with_gradient
+def test_gradient_in_float32_is_that_in_float64(case, device):
+    topology = mesh(SMALL).to(device)
+    single = made(case, torch.float32, device)
+    double = {name: _cast(t, torch.float64) for name, t in single.items()}  # the very same numbers
+    for a, b in zip(gradients(case, single, topology), gradients(case, double, topology), strict=True):
+        assert a.dtype == torch.float32
+        # A sum of n products of rounded factors is off by a few roundings of the largest, not of itself.
+        scale = max(float(b.abs().max()), 1e-3) if b.numel() else 1.0
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4 * scale)
+
+
+@with_gradient
 def test_each_gradient_alone_is_the_one_among_all(case, device, dtype):
     tensors, topology = made(case, dtype, device), mesh(SMALL).to(device)
     together = gradients(case, tensors, topology)
@@ -137,8 +149,8 @@ class _Recorder(TorchDispatchMode):
 
 
 @all_cases
-def test_registration(case, device):
-    tensors, topology = made(case, torch.float64, device), mesh(SMALL).to(device)
+def test_registration(case, device, dtype):
+    tensors, topology = made(case, dtype, device), mesh(SMALL).to(device)
     with _Recorder() as recorder:
         if case.differentiable:
             gradients(case, tensors, topology)
