@@ -22,6 +22,16 @@ ASKS = {
 DEVICES = {"cpu": "CPU", "cuda": "CUDA", "cuda-emulated": "CUDA sources on the CPU"}
 DTYPES = {"torch.float32": "f32", "torch.float64": "f64"}
 
+_HEADING = """# What the tests have shown of every op
+
+Written by `make op-table` (`pytest tests/ops/test_ops.py --op-table docs/op_table.md`): the number of tests that passed
+in that run, for value (against a slow twin), gradient (gradcheck; float32 against float64), opcheck, compile
+(`fullgraph=True`) and edges (empty, strided, any number of threads, batch against single images, wrong types). – is a
+test that this machine could not run, or a question that does not arise: an op without derivatives has no gradient.
+*CUDA sources on the CPU* runs csrc/cuda through a host emulation (see ops.md); the CUDA columns are filled on a machine
+with a device only.
+"""
+
 _outcomes: dict[tuple[str, str, str, str], Counter[str]] = defaultdict(Counter)
 
 
@@ -56,15 +66,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _page() -> str:
     columns = [(device, dtype) for device in DEVICES for dtype in DTYPES]
     lines = [
-        "# What the tests have shown of every op",
-        "",
-        "Written by `make op-table` (`pytest tests/ops/test_ops.py --op-table docs/op_table.md`): the number of tests that",
-        "passed in that run, for value (against a slow twin), gradient (gradcheck; float32 against float64), opcheck,",
-        "compile (`fullgraph=True`) and edges (empty, strided, any number of threads, batch against single images, wrong",
-        "types). – is a test that this machine could not run, or a question that does not arise: an op without derivatives",
-        "has no gradient. *CUDA sources on the CPU* runs csrc/cuda through a host emulation (see ops.md); the CUDA",
-        "columns are filled on a machine with a device only.",
-        "",
+        _HEADING,
         "| op | question | " + " | ".join(f"{DEVICES[device]} {DTYPES[dtype]}" for device, dtype in columns) + " |",
         "|---|---|" + "---|" * len(columns),
     ]
