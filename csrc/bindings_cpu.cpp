@@ -33,6 +33,13 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, sample_texture_backward);
   PF3D_DEFINE(pyface3d::cpu, render_texture);
   PF3D_DEFINE(pyface3d::cpu, render_texture_backward);
+  PF3D_DEFINE(pyface3d::cpu, mip_pyramid);
+  PF3D_DEFINE(pyface3d::cpu, mip_pyramid_backward);
+  PF3D_DEFINE(pyface3d::cpu, sample_texture_trilinear);
+  PF3D_DEFINE(pyface3d::cpu, sample_texture_trilinear_backward);
+  PF3D_DEFINE(pyface3d::cpu, render_texture_trilinear);
+  PF3D_DEFINE(pyface3d::cpu, render_texture_trilinear_backward);
+  PF3D_DEFINE(pyface3d::cpu, uv_footprint);
   PF3D_DEFINE(pyface3d::cpu, rasterize_uvs);
   PF3D_DEFINE(pyface3d::cpu, bake_texture);
 }

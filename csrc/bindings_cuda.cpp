@@ -19,6 +19,13 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, sample_texture_backward);
   PF3D_DEFINE(pyface3d::cuda, render_texture);
   PF3D_DEFINE(pyface3d::cuda, render_texture_backward);
+  PF3D_DEFINE(pyface3d::cuda, mip_pyramid);
+  PF3D_DEFINE(pyface3d::cuda, mip_pyramid_backward);
+  PF3D_DEFINE(pyface3d::cuda, sample_texture_trilinear);
+  PF3D_DEFINE(pyface3d::cuda, sample_texture_trilinear_backward);
+  PF3D_DEFINE(pyface3d::cuda, render_texture_trilinear);
+  PF3D_DEFINE(pyface3d::cuda, render_texture_trilinear_backward);
+  PF3D_DEFINE(pyface3d::cuda, uv_footprint);
   PF3D_DEFINE(pyface3d::cuda, rasterize_uvs);
   PF3D_DEFINE(pyface3d::cuda, bake_texture);
 }

@@ -9,8 +9,8 @@ namespace pyface3d {
 enum Filter : int { kNearest = 0, kBilinear = 1 };
 enum Wrap : int { kClamp = 0, kRepeat = 1 };
 
-// Along one axis: weight 1 - t on texel `index` and t on texel `index + step`; slope = d(position in texels)/d(u),
-// 0 where clamping holds the position still.
+// Along one axis: weight 1 - t on texel `index` and t on texel `index + step`; with step 0, t = 0. slope =
+// d(position in texels)/d(u), 0 where clamping holds the position still.
 template <class T> struct Tap {
   int32_t index, step;
   T t, slope;
@@ -37,7 +37,7 @@ template <class T> PF3D_HD Tap<T> bilinear_tap(T u, int32_t size, int wrap) {
     T x = (u - floor(u)) * T(size) - T(0.5);
     if (x < T(0)) x += T(size);
     const int32_t i = lower(static_cast<int32_t>(x), size - 1);
-    return {i, i + 1 < size ? 1 : 1 - size, x - T(i), T(size)};
+    return {i, i + 1 < size ? 1 : 1 - size, size > 1 ? x - T(i) : T(0), T(size)};  // a lone texel has all the weight
   }
   return clamped_tap(u * T(size) - T(0.5), size);
 }
@@ -47,13 +47,13 @@ template <class T> PF3D_HD bool is_finite(Vec2<T> uv) {
   return sum == T(0);
 }
 
-template <class T> struct Footprint {
+template <class T> struct Lookup {
   Tap<T> x, y;
 };
 
 // `filter` and `wrap` are the same for every pixel of a call; `uv` must be finite.
 template <class T>
-PF3D_HD Footprint<T> footprint(Vec2<T> uv, int32_t height, int32_t width, int filter, int wrap) {
+PF3D_HD Lookup<T> lookup(Vec2<T> uv, int32_t height, int32_t width, int filter, int wrap) {
   if (filter == kNearest) return {nearest_tap(uv.x, width, wrap), nearest_tap(uv.y, height, wrap)};
   return {bilinear_tap(uv.x, width, wrap), bilinear_tap(uv.y, height, wrap)};
 }
@@ -65,9 +65,34 @@ template <class V, class T> PF3D_HD V bilinear(V a, V b, V c, V d, T s, T t) {
   return left * (T(1) - s) + right * s;
 }
 
+// Where the texels of a patch a b / c d begin in one texture's array. `below`: texels from a row of the patch to the
+// next. With one tap along an axis they fall together.
+struct Patch {
+  int64_t a, b, c, d;
+  PF3D_HD Patch(int64_t texel, int64_t right, int64_t below, int64_t channels)
+      : a(texel * channels), b(a + right * channels), c(a + below * channels), d(c + right * channels) {}
+};
+
+template <class T> PF3D_HD Patch patch_of(const Lookup<T>& at, int32_t width, int64_t channels) {
+  return {static_cast<int64_t>(at.y.index) * width + at.x.index, at.x.step, static_cast<int64_t>(at.y.step) * width,
+          channels};
+}
+
 // d/ds and d/dt of bilinear.
 template <class V, class T> PF3D_HD V bilinear_ds(V a, V b, V c, V d, T t) { return (b - a) * (T(1) - t) + (d - c) * t; }
 template <class V, class T> PF3D_HD V bilinear_dt(V a, V b, V c, V d, T s) { return (c - a) * (T(1) - s) + (d - b) * s; }
+
+// dL/d(u, v) of a bilinear lookup, g = dL/dcolour.
+template <class T>
+PF3D_HD Vec2<T> bilinear_vjp_uv(const T* texels, const Patch& at, const Lookup<T>& taps, const T* g, int64_t channels) {
+  Vec2<T> grad;
+  for (int64_t c = 0; c < channels; ++c) {
+    const T a = texels[at.a + c], b = texels[at.b + c], e = texels[at.c + c], d = texels[at.d + c];
+    grad.x += bilinear_ds(a, b, e, d, taps.y.t) * g[c];
+    grad.y += bilinear_dt(a, b, e, d, taps.x.t) * g[c];
+  }
+  return {grad.x * taps.x.slope, grad.y * taps.y.slope};
+}
 
 // The texture coordinate at a point of a face: sum of the corners' coordinates by barycentrics.
 template <class T> PF3D_HD Vec2<T> uv_at(const T* uvs, const int32_t* uv_face, Vec3<T> barycentrics) {
@@ -120,14 +145,6 @@ template <class T> struct Texture {
 
   PF3D_HD int64_t size() const { return static_cast<int64_t>(height) * width * channels; }
   PF3D_HD int64_t first(int64_t image) const { return batch == 1 ? 0 : image * size(); }
-};
-
-// Where the texels of a patch a b / c d begin in one texture's array. `below`: texels from a row of the patch to the
-// next. With one tap along an axis they fall together.
-struct Patch {
-  int64_t a, b, c, d;
-  PF3D_HD Patch(int64_t texel, int64_t right, int64_t below, int64_t channels)
-      : a(texel * channels), b(a + right * channels), c(a + below * channels), d(c + right * channels) {}
 };
 
 }  // namespace pyface3d

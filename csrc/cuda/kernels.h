@@ -86,6 +86,45 @@ void render_texture_backward(const T* texture, const int32_t* face_index, const 
                              int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
                              int64_t count, int64_t num_faces, int filter, int wrap, Stream stream);
 
+// texture (B or 1, Ht, Wt, C) -> the levels of its mip pyramid above it, one after the other (B or 1, P, C); core/mip.h
+template <class T>
+void mip_pyramid(const T* texture, T* above, int64_t batch, int64_t height, int64_t width, int64_t channels,
+                 Stream stream);
+// Its transpose; `grad_above` is used up.
+template <class T>
+void mip_pyramid_backward(T* grad_above, T* grad_texture, int64_t batch, int64_t height, int64_t width,
+                          int64_t channels, Stream stream);
+
+// sample_texture and render_texture through the pyramid, footprints (B, N, 2, 2). The gradients of texture and pyramid are
+// wanted together or not at all.
+template <class T>
+void sample_texture_trilinear(const T* texture, const T* above, const T* uvs, const T* footprints, T* colours,
+                              int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                              int64_t count, int wrap, Stream stream);
+template <class T>
+void sample_texture_trilinear_backward(const T* texture, const T* above, const T* uvs, const T* footprints,
+                                       const T* grad_colours, T* grad_texture, T* grad_above, T* grad_uvs,
+                                       int64_t textures, int64_t height, int64_t width, int64_t channels,
+                                       int64_t batch, int64_t count, int wrap, Stream stream);
+template <class T>
+void render_texture_trilinear(const T* texture, const T* above, const int32_t* face_index, const T* barycentrics,
+                              const T* uvs, const int32_t* uv_faces, const T* footprints, T* colours,
+                              int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
+                              int64_t count, int64_t num_faces, int wrap, Stream stream);
+template <class T>
+void render_texture_trilinear_backward(const T* texture, const T* above, const int32_t* face_index,
+                                       const T* barycentrics, const T* uvs, const int32_t* uv_faces,
+                                       const T* footprints, const T* grad_colours, T* grad_texture, T* grad_above,
+                                       T* grad_barycentrics, int64_t textures, int64_t height, int64_t width,
+                                       int64_t channels, int64_t batch, int64_t count, int64_t num_faces, int wrap,
+                                       Stream stream);
+
+// verts_image (B, V, 3), face_index (B, H, W) -> d(u, v)/d(x, y) at every pixel (B, H, W, 2, 2)
+template <class T>
+void uv_footprint(const T* verts_image, const int32_t* faces, const T* uvs, const int32_t* uv_faces,
+                  const int32_t* face_index, T* footprints, int64_t batch, int64_t num_verts, int64_t num_faces,
+                  int64_t height, int64_t width, bool perspective, Stream stream);
+
 // uvs (T, 2), uv_faces (F, 3) -> face_index (Ht, Wt), barycentrics (Ht, Wt, 3), distance (Ht, Wt) in texels from the
 // middle of a texel to its face; keys (Ht, Wt) is working memory
 template <class T>

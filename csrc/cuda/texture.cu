@@ -8,11 +8,6 @@
 namespace pyface3d::cuda {
 namespace {
 
-template <class T> __device__ Patch patch(const Texture<T>& texture, const Footprint<T>& f) {
-  const int64_t width = texture.width;
-  return {f.y.index * width + f.x.index, f.x.step, f.y.step * width, texture.channels};
-}
-
 template <class T, class Uvs>
 __global__ void forward_kernel(Texture<T> texture, Uvs source, T* colours, int64_t count, int64_t items) {
   PF3D_GRID_STRIDE(pixel, items) {
@@ -22,8 +17,8 @@ __global__ void forward_kernel(Texture<T> texture, Uvs source, T* colours, int64
       for (int64_t c = 0; c < texture.channels; ++c) out[c] = T(0);
       continue;
     }
-    const Footprint<T> f = footprint(uv, texture.height, texture.width, texture.filter, texture.wrap);
-    const Patch at = patch(texture, f);
+    const Lookup<T> f = lookup(uv, texture.height, texture.width, texture.filter, texture.wrap);
+    const Patch at = patch_of(f, texture.width, texture.channels);
     const T* texels = texture.texels + texture.first(pixel / count);
     if (texture.filter == kNearest) {
       for (int64_t c = 0; c < texture.channels; ++c) out[c] = texels[at.a + c];
@@ -50,8 +45,8 @@ __global__ void backward_kernel(Texture<T> texture, Uvs source, const T* grad_co
     Vec2<T> grad;
     const Vec2<T> uv = source.at(pixel);
     if (is_finite(uv)) {
-      const Footprint<T> f = footprint(uv, texture.height, texture.width, texture.filter, texture.wrap);
-      const Patch at = patch(texture, f);
+      const Lookup<T> f = lookup(uv, texture.height, texture.width, texture.filter, texture.wrap);
+      const Patch at = patch_of(f, texture.width, texture.channels);
       const int64_t first = texture.first(pixel / count);
       const T s = f.x.t, t = f.y.t;
       for (int64_t c = 0; c < texture.channels; ++c) {

@@ -10,6 +10,7 @@ from pyface3d.ops.render_texture import render_texture
 from pyface3d.ops.sample_texture import sample_texture
 from pyface3d.ops.shade_spherical_harmonics import shade_spherical_harmonics
 from pyface3d.ops.topology import Topology
+from pyface3d.ops.uv_footprint import uv_footprint
 from pyface3d.ops.vertex_normals import vertex_normals
 from pyface3d.ops.vertex_visibility import vertex_visibility
 
@@ -24,6 +25,7 @@ __all__ = [
     "render_texture",
     "sample_texture",
     "shade_spherical_harmonics",
+    "uv_footprint",
     "vertex_normals",
     "vertex_visibility",
 ]

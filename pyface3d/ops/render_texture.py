@@ -7,12 +7,24 @@ from pyface3d.errors import InputError
 from pyface3d.ops._checks import check_device, check_same, check_shape
 from pyface3d.ops._kernels import launch
 from pyface3d.ops.fragments import Fragments
-from pyface3d.ops.sample_texture import check_images, check_texture
+from pyface3d.ops.sample_texture import (
+    TRILINEAR,
+    check_images,
+    check_texture,
+    empty_gradients,
+    pyramid_inputs,
+    wanted_gradients,
+)
 from pyface3d.ops.topology import Topology
 
 
 def render_texture(
-    texture: Tensor, fragments: Fragments, topology: Topology, filter: str = "bilinear", wrap: str = "clamp"
+    texture: Tensor,
+    fragments: Fragments,
+    topology: Topology,
+    filter: str = "bilinear",
+    wrap: str = "clamp",
+    uv_footprint: Tensor | None = None,
 ) -> Tensor:
     """The texture's colour at every pixel that a face covers.
 
@@ -20,7 +32,7 @@ def render_texture(
         texture: (B, Ht, Wt, C), or (1, Ht, Wt, C) for all images, float32 or float64, CPU or CUDA.
         fragments: what `rasterize` made of the mesh: face_index (B, H, W), barycentrics (B, H, W, 3).
         topology: the triangles that were rasterised, with texture coordinates.
-        filter, wrap: as in `sample_texture`.
+        filter, wrap, uv_footprint: as in `sample_texture`.
 
     Returns:
         (B, H, W, C), dtype and device of ``texture``; 0 on the background.
@@ -40,12 +52,14 @@ def render_texture(
     check_device("texture", texture, topology)
     if topology.uvs is None or topology.uv_faces is None:
         raise InputError("topology must have texture coordinates, got none; make it with Topology(..., uvs=...)")
+    texture = texture.contiguous()
     return _forward(
-        texture.contiguous(),
+        texture,
         face_index.contiguous(),
         barycentrics.contiguous(),
         topology.uvs.to(texture.dtype),
         topology.uv_faces,
+        *pyramid_inputs(texture, filter, uv_footprint, face_index.shape),
         *modes,
     )
 
@@ -56,11 +70,23 @@ def _sizes(texture: Tensor, face_index: Tensor, uv_faces: Tensor) -> tuple[int, 
 
 @torch.library.custom_op("pyface3d::render_texture", mutates_args=())
 def _forward(
-    texture: Tensor, face_index: Tensor, barycentrics: Tensor, uvs: Tensor, uv_faces: Tensor, filter: int, wrap: int
+    texture: Tensor,
+    face_index: Tensor,
+    barycentrics: Tensor,
+    uvs: Tensor,
+    uv_faces: Tensor,
+    above: Tensor | None,
+    footprint: Tensor | None,
+    filter: int,
+    wrap: int,
 ) -> Tensor:
     colours = texture.new_empty(*face_index.shape, texture.shape[3])
+    source = (face_index, barycentrics, uvs, uv_faces)
     sizes = _sizes(texture, face_index, uv_faces)
-    launch("render_texture", texture, face_index, barycentrics, uvs, uv_faces, colours, *sizes, filter, wrap)
+    if filter == TRILINEAR:
+        launch("render_texture_trilinear", texture, above, *source, footprint, colours, *sizes, wrap)
+    else:
+        launch("render_texture", texture, *source, colours, *sizes, filter, wrap)
     return colours
 
 
@@ -71,26 +97,24 @@ def _backward(
     barycentrics: Tensor,
     uvs: Tensor,
     uv_faces: Tensor,
+    above: Tensor | None,
+    footprint: Tensor | None,
     grad: Tensor,
     filter: int,
     wrap: int,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor]:
-    """Gradients of texture and barycentrics; an empty tensor for each that is not wanted."""
-    grads = _backward_fake(texture, face_index, barycentrics, uvs, uv_faces, grad, filter, wrap, wanted)
-    launch(
-        "render_texture_backward",
-        texture,
-        face_index,
-        barycentrics,
-        uvs,
-        uv_faces,
-        grad.contiguous(),
-        *(g if want else None for g, want in zip(grads, wanted)),
-        *_sizes(texture, face_index, uv_faces),
-        filter,
-        wrap,
-    )
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of texture, the levels above it and barycentrics; an empty tensor for each that is not wanted."""
+    grads = empty_gradients(texture, above, barycentrics, wanted)
+    gradients = tuple(g if want else None for g, want in zip(grads, wanted))
+    source = (face_index, barycentrics, uvs, uv_faces)
+    sizes = _sizes(texture, face_index, uv_faces)
+    grad = grad.contiguous()
+    if filter == TRILINEAR:
+        launch("render_texture_trilinear_backward", texture, above, *source, footprint, grad, *gradients, *sizes, wrap)
+    else:
+        of_texture, _, of_barycentrics = gradients
+        launch("render_texture_backward", texture, *source, grad, of_texture, of_barycentrics, *sizes, filter, wrap)
     return grads
 
 
@@ -100,15 +124,14 @@ def _backward_fake(
     barycentrics: Tensor,
     uvs: Tensor,
     uv_faces: Tensor,
+    above: Tensor | None,
+    footprint: Tensor | None,
     grad: Tensor,
     filter: int,
     wrap: int,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor]:
-    of_texture, of_barycentrics = (
-        torch.empty_like(like) if want else texture.new_empty(0) for like, want in zip((texture, barycentrics), wanted)
-    )
-    return of_texture, of_barycentrics
+) -> tuple[Tensor, Tensor, Tensor]:
+    return empty_gradients(texture, above, barycentrics, wanted)
 
 
 def _setup(ctx, inputs, output) -> None:
@@ -117,20 +140,13 @@ def _setup(ctx, inputs, output) -> None:
 
 
 def _autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-    wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[2]]
-    of_texture, of_barycentrics = _backward(*ctx.saved_tensors, grad, ctx.filter, ctx.wrap, wanted)
-    return (
-        of_texture if wanted[0] else None,
-        None,
-        of_barycentrics if wanted[1] else None,
-        *(None,) * 4,
-    )
+    needed = ctx.needs_input_grad
+    wanted = wanted_gradients(needed[0] or needed[5], needed[2], ctx.filter)
+    grads = _backward(*ctx.saved_tensors, grad, ctx.filter, ctx.wrap, wanted)
+    of_texture, of_above, of_barycentrics = (g if want else None for g, want in zip(grads, wanted))
+    return of_texture, None, of_barycentrics, None, None, of_above, None, None, None
 
 
-_forward.register_fake(
-    lambda texture, face_index, barycentrics, uvs, uv_faces, filter, wrap: texture.new_empty(
-        *face_index.shape, texture.shape[3]
-    )
-)
+_forward.register_fake(lambda texture, face_index, *_: texture.new_empty(*face_index.shape, texture.shape[3]))
 _backward.register_fake(_backward_fake)
 _forward.register_autograd(_autograd, setup_context=_setup)

@@ -6,21 +6,36 @@ from torch import Tensor
 from pyface3d.errors import InputError
 from pyface3d.ops._checks import check_floating, check_same, check_shape
 from pyface3d.ops._kernels import launch
+from pyface3d.ops._mip_pyramid import mip_pyramid
 
-# The values of core/texture.h.
-FILTERS = {"nearest": 0, "bilinear": 1}
+# The values of core/texture.h; "trilinear" has kernels of its own.
+FILTERS = {"nearest": 0, "bilinear": 1, "trilinear": 2}
 WRAPS = {"clamp": 0, "repeat": 1}
+TRILINEAR = FILTERS["trilinear"]
 
 
-def sample_texture(texture: Tensor, uvs: Tensor, filter: str = "bilinear", wrap: str = "clamp") -> Tensor:
+def sample_texture(
+    texture: Tensor,
+    uvs: Tensor,
+    filter: str = "bilinear",
+    wrap: str = "clamp",
+    uv_footprint: Tensor | None = None,
+) -> Tensor:
     """The texture's colour at every coordinate.
 
     Args:
         texture: (B, Ht, Wt, C), or (1, Ht, Wt, C) for all images, float32 or float64, CPU or CUDA.
         uvs: (B, H, W, 2), u right and v down, (0, 0) the outer corner of the first texel and (1, 1) that of the last:
             texel i has its centre at (i + 0.5) / size.
-        filter: "bilinear", or "nearest" (the texel that the coordinate lies in).
+        filter: "bilinear", "nearest" (the texel that the coordinate lies in), or "trilinear": bilinear lookups in the
+            two levels of a mip pyramid whose texels are about as large as the pixel, mixed by the level of detail. That
+            is log2 of the longer side of the pixel's footprint in texels, at least 0 (then it is "bilinear") and at
+            most the level of one texel. A level has half the texels of the one below along each axis, rounded down;
+            a texel of it is the mean of the one below over its own area.
         wrap: beyond [0, 1] "clamp" goes on with the border texel, "repeat" starts over from the other side.
+        uv_footprint: for "trilinear", and ignored by the others: (B, H, W, 2, 2), the step of the coordinate from pixel
+            to pixel, [[du/dx, du/dy], [dv/dx, dv/dy]], as from the op of that name. A column of it that is NaN counts
+            as 0, an infinite one as the coarsest level.
 
     Returns:
         (B, H, W, C), dtype and device of ``texture``; 0 where a coordinate is NaN or infinite.
@@ -28,15 +43,34 @@ def sample_texture(texture: Tensor, uvs: Tensor, filter: str = "bilinear", wrap:
     Raises:
         TypeError, ValueError: naming the argument, what was wanted and what was given.
 
-    Differentiable in ``texture`` and ``uvs``, once; with "nearest", and where clamping holds a coordinate, the gradient
-    of ``uvs`` is 0. Repeatable to the bit on the CPU; on CUDA the texture's gradient is added in no fixed order.
+    Differentiable in ``texture`` (through the pyramid) and ``uvs``, once; the footprint is a constant. With "nearest",
+    and where clamping holds a coordinate, the gradient of ``uvs`` is 0. Repeatable to the bit on the CPU; on CUDA the
+    texture's gradient is added in no fixed order. Source of "trilinear": Williams, Pyramidal Parametrics (1983); level
+    of detail as in OpenGL 4.6, 8.14.1.
     """
     modes = check_texture(texture, filter, wrap)
     check_floating("uvs", uvs)
     check_same("uvs", uvs, "texture", texture)
     check_shape("uvs", uvs, ("B", "H", "W", 2))
     check_images(texture, "uvs", uvs)
-    return _forward(texture.contiguous(), uvs.contiguous(), *modes)
+    texture = texture.contiguous()
+    return _forward(texture, uvs.contiguous(), *pyramid_inputs(texture, filter, uv_footprint, uvs.shape[:3]), *modes)
+
+
+def pyramid_inputs(
+    texture: Tensor, filter: str, uv_footprint: Tensor | None, size: tuple[int, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """What "trilinear" needs beside the texture, checked: the levels above it and the footprints of ``size`` pixels."""
+    if filter != "trilinear":
+        return None, None
+    if uv_footprint is None:
+        raise InputError(
+            'uv_footprint must be given with filter "trilinear": uv_footprint(verts_image, fragments, topology)'
+        )
+    check_floating("uv_footprint", uv_footprint)
+    check_same("uv_footprint", uv_footprint, "texture", texture)
+    check_shape("uv_footprint", uv_footprint, (*size, 2, 2))
+    return mip_pyramid(texture), uv_footprint.detach().contiguous()
 
 
 def check_texture(texture: Tensor, filter: str, wrap: str) -> tuple[int, int]:
@@ -61,53 +95,84 @@ def check_images(texture: Tensor, name: str, images: Tensor) -> None:
 
 
 @torch.library.custom_op("pyface3d::sample_texture", mutates_args=())
-def _forward(texture: Tensor, uvs: Tensor, filter: int, wrap: int) -> Tensor:
+def _forward(
+    texture: Tensor, uvs: Tensor, above: Tensor | None, footprint: Tensor | None, filter: int, wrap: int
+) -> Tensor:
     colours = texture.new_empty(*uvs.shape[:3], texture.shape[3])
-    launch("sample_texture", texture, uvs, colours, *texture.shape, len(uvs), uvs.shape[1:3].numel(), filter, wrap)
+    sizes = (*texture.shape, len(uvs), uvs.shape[1:3].numel())
+    if filter == TRILINEAR:
+        launch("sample_texture_trilinear", texture, above, uvs, footprint, colours, *sizes, wrap)
+    else:
+        launch("sample_texture", texture, uvs, colours, *sizes, filter, wrap)
     return colours
 
 
 @torch.library.custom_op("pyface3d::sample_texture_backward", mutates_args=())
 def _backward(
-    texture: Tensor, uvs: Tensor, grad: Tensor, filter: int, wrap: int, wanted: list[bool]
-) -> tuple[Tensor, Tensor]:
-    """Gradients of texture and uvs; an empty tensor for each that is not wanted."""
-    grads = _backward_fake(texture, uvs, grad, filter, wrap, wanted)
-    launch(
-        "sample_texture_backward",
-        texture,
-        uvs,
-        grad.contiguous(),
-        *(g if want else None for g, want in zip(grads, wanted)),
-        *texture.shape,
-        len(uvs),
-        uvs.shape[1:3].numel(),
-        filter,
-        wrap,
-    )
+    texture: Tensor,
+    uvs: Tensor,
+    above: Tensor | None,
+    footprint: Tensor | None,
+    grad: Tensor,
+    filter: int,
+    wrap: int,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of texture, the levels above it and uvs; an empty tensor for each that is not wanted."""
+    grads = _backward_fake(texture, uvs, above, footprint, grad, filter, wrap, wanted)
+    of_texture, of_above, of_uvs = (g if want else None for g, want in zip(grads, wanted))
+    grad = grad.contiguous()
+    sizes = (*texture.shape, len(uvs), uvs.shape[1:3].numel())
+    if filter == TRILINEAR:
+        arrays = (texture, above, uvs, footprint, grad, of_texture, of_above, of_uvs)
+        launch("sample_texture_trilinear_backward", *arrays, *sizes, wrap)
+    else:
+        launch("sample_texture_backward", texture, uvs, grad, of_texture, of_uvs, *sizes, filter, wrap)
     return grads
 
 
 def _backward_fake(
-    texture: Tensor, uvs: Tensor, grad: Tensor, filter: int, wrap: int, wanted: list[bool]
-) -> tuple[Tensor, Tensor]:
-    of_texture, of_uvs = (
-        torch.empty_like(like) if want else texture.new_empty(0) for like, want in zip((texture, uvs), wanted)
+    texture: Tensor,
+    uvs: Tensor,
+    above: Tensor | None,
+    footprint: Tensor | None,
+    grad: Tensor,
+    filter: int,
+    wrap: int,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    return empty_gradients(texture, above, uvs, wanted)
+
+
+def empty_gradients(
+    texture: Tensor, above: Tensor | None, source: Tensor, wanted: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for the gradients that are wanted, and empty tensors for the others."""
+    of_texture, of_above, of_source = (
+        torch.empty_like(like) if want and like is not None else texture.new_empty(0)
+        for like, want in zip((texture, above, source), wanted)
     )
-    return of_texture, of_uvs
+    return of_texture, of_above, of_source
+
+
+def wanted_gradients(of_texture: bool, of_source: bool, filter: int) -> list[bool]:
+    """Of texture, the levels above it, and uvs or barycentrics: the kernels make the first two together."""
+    return [of_texture, of_texture and filter == TRILINEAR, of_source]
 
 
 def _setup(ctx, inputs, output) -> None:
-    texture, uvs, ctx.filter, ctx.wrap = inputs
-    ctx.save_for_backward(texture, uvs)
+    *tensors, ctx.filter, ctx.wrap = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-    wanted = list(ctx.needs_input_grad[:2])
+    of_texture, of_uvs, of_above = ctx.needs_input_grad[:3]
+    wanted = wanted_gradients(of_texture or of_above, of_uvs, ctx.filter)
     grads = _backward(*ctx.saved_tensors, grad, ctx.filter, ctx.wrap, wanted)
-    return *(g if want else None for g, want in zip(grads, wanted)), None, None
+    of_texture, of_above, of_uvs = (g if want else None for g, want in zip(grads, wanted))
+    return of_texture, of_uvs, of_above, None, None, None
 
 
-_forward.register_fake(lambda texture, uvs, filter, wrap: texture.new_empty(*uvs.shape[:3], texture.shape[3]))
+_forward.register_fake(lambda texture, uvs, *_: texture.new_empty(*uvs.shape[:3], texture.shape[3]))
 _backward.register_fake(_backward_fake)
 _forward.register_autograd(_autograd, setup_context=_setup)

@@ -147,7 +147,7 @@ def test_faces_that_the_topology_does_not_have_are_background(device, dtype):
 @pytest.mark.parametrize(
     ("error", "message", "arguments"),
     [
-        (ValueError, "filter must be 'nearest' or 'bilinear', got 'trilinear'", {"filter": "trilinear"}),
+        (ValueError, "filter must be 'nearest' or 'bilinear' or 'trilinear', got 'cubic'", {"filter": "cubic"}),
         (ValueError, "wrap must be 'clamp' or 'repeat', got 'mirror'", {"wrap": "mirror"}),
         (ValueError, r"texture must have shape \(B, Ht, Wt, C\)", {"texture": torch.zeros(4, 4, 3)}),
         (ValueError, r"uvs must have shape \(B, H, W, 2\)", {"uvs": torch.zeros(2, 3, 3, 3)}),

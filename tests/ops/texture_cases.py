@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import mip_oracles
 import surface_oracles
 import torch
 from op_case import (
@@ -122,4 +123,71 @@ def _chart_case() -> OpCase:
     )
 
 
-CASES = [*_texture_cases(), _chart_case(), *_bake_cases()]
+def _trilinear_cases() -> list[OpCase]:
+    def inputs(size: Size, shared: bool) -> Tensors:
+        # Steps from a tenth of a texel to more than the texture, on odd and even sides.
+        steps = random_values(15, size.batch, size.height, size.width, 2, 2, low=-1)
+        scale = 2 ** random_values(16, size.batch, size.height, size.width, 1, 1, low=-3.0, high=2.0)
+        return {
+            "texture": random_values(10, 1 if shared else size.batch, size.texture, size.texture + 3, 3),
+            "uv_footprint": steps * scale,
+        }
+
+    def sample(wrap: str, shared: bool) -> OpCase:
+        def all_inputs(size: Size) -> Tensors:
+            uvs = random_values(11, size.batch, size.height, size.width, 2, low=-0.6, high=1.7)
+            return {**inputs(size, shared), "uvs": uvs}
+
+        return OpCase(
+            "sample_texture",
+            f"trilinear-{wrap}" + ("-shared" if shared else ""),
+            all_inputs,
+            lambda t, _: (ops.sample_texture(t["texture"], t["uvs"], "trilinear", wrap, t["uv_footprint"]),),
+            lambda t, _: (mip_oracles.slow_sample_trilinear(t["texture"], t["uvs"], t["uv_footprint"], wrap),),
+            ("texture", "uvs"),
+            ("uvs", "uv_footprint") if shared else ("texture", "uvs", "uv_footprint"),
+        )
+
+    def render(wrap: str, shared: bool) -> OpCase:
+        fragments = ("face_index", "barycentrics", "depth")
+
+        def call(t: Tensors, topology: Topology) -> Outputs:
+            drawn = ops.render_texture(t["texture"], fragments_of(t), topology, "trilinear", wrap, t["uv_footprint"])
+            return (drawn,)
+
+        return OpCase(
+            "render_texture",
+            f"trilinear-{wrap}" + ("-shared" if shared else ""),
+            lambda size: {**inputs(size, shared), **fragment_tensors(size)},
+            call,
+            lambda t, topology: (
+                mip_oracles.slow_render_trilinear(t["texture"], fragments_of(t), topology, t["uv_footprint"], wrap),
+            ),
+            ("texture", "barycentrics"),
+            (*fragments, "uv_footprint") if shared else ("texture", "uv_footprint", *fragments),
+            needs_faces=True,
+        )
+
+    return [make(*m) for make in (sample, render) for m in [("clamp", False), ("repeat", False), ("clamp", True)]]
+
+
+def _footprint_cases() -> list[OpCase]:
+    def case(variant: str, perspective: bool) -> OpCase:
+        return OpCase(
+            "uv_footprint",
+            variant,
+            rasterized_sheet,
+            lambda t, topology: (ops.uv_footprint(t["verts_image"], fragments_of(t), topology, perspective),),
+            lambda t, topology: (
+                mip_oracles.slow_uv_footprint(t["verts_image"], t["face_index"], topology, perspective),
+            ),
+            (),
+            ("verts_image", "face_index", "barycentrics", "depth"),
+            needs_faces=True,
+            tolerance={torch.float64: (1e-6, 1e-8)},  # the differences of the slow twin
+        )
+
+    return [case("perspective", True), case("affine", False)]
+
+
+CASES = [*_texture_cases(), *_trilinear_cases(), *_footprint_cases(), _chart_case(), *_bake_cases()]
