@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in parallel processes
 
 import pytest
 import torch
+from cuda_emulation.emulation import install
 from op_table import (  # noqa: F401  hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -31,10 +32,14 @@ def shared_data() -> Path:
     return path
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["cpu", "cuda-emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the tensors are. "cuda-emulated" runs the CUDA sources on the CPU, see tests/cuda_emulation."""
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    if request.param == "cuda-emulated":
+        install(monkeypatch)
+        return "cpu"
     return request.param
 
 

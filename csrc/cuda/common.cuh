@@ -9,6 +9,7 @@
 
 #include "core/vec.h"
 #include "cuda/kernels.h"
+#include "cuda/launch.cuh"
 
 namespace pyface3d::cuda {
 
@@ -16,7 +17,7 @@ constexpr int kThreads = 256;
 
 // Enough blocks for one thread per item, bounded: kernels walk the rest with a grid-stride loop.
 inline unsigned blocks_for(int64_t items) {
-  return static_cast<unsigned>(std::min<int64_t>((items + kThreads - 1) / kThreads, 1 << 20));
+  return static_cast<unsigned>(std::min<int64_t>((items + kThreads - 1) / kThreads, max_blocks()));
 }
 
 inline void check(cudaError_t status, const char* where) {
@@ -25,11 +26,10 @@ inline void check(cudaError_t status, const char* where) {
 }
 #define PF3D_CUDA_CHECK(call) ::pyface3d::cuda::check((call), __func__)
 
-
 // Runs kernel(args...) in `blocks` blocks of kThreads; errors of the launch throw.
 template <class... P, class... A>
 void launch_blocks(void (*kernel)(P...), dim3 blocks, Stream stream, const A&... args) {
-  kernel<<<blocks, kThreads, 0, stream>>>(args...);
+  run_kernel(kernel, blocks, kThreads, stream, args...);
   PF3D_CUDA_CHECK(cudaGetLastError());
 }
 

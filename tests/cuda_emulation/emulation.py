@@ -1,0 +1,73 @@
+"""The CUDA kernels on the CPU's tensors; see README.md beside this file."""
+
+import ctypes
+import importlib.machinery
+import importlib.util
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from pyface3d.ops import _kernels
+
+with suppress(ImportError):  # where there is no fcntl there is no ucontext either
+    from cuda_emulation import build
+
+
+class Emulation:
+    """Has the entry points of the CPU module, but runs those of csrc/cuda."""
+
+    def __init__(self, path: Path) -> None:
+        loader = importlib.machinery.ExtensionFileLoader("_cuda_emulated", str(path))
+        spec = importlib.util.spec_from_loader("_cuda_emulated", loader)
+        assert spec is not None
+        self._module = importlib.util.module_from_spec(spec)
+        loader.exec_module(self._module)
+        self._controls = ctypes.CDLL(str(path))
+        self._arrays: list[tuple[int, int, int]] = []
+        self.checks = True
+        self.schedule()
+
+    def schedule(self, seed: int = 0, max_blocks: int = 2) -> None:
+        """Order of the threads from now on: 0 as they are numbered, any other seed a random one."""
+        self._controls.emulation_schedule(ctypes.c_uint64(seed), ctypes.c_int64(max_blocks))
+
+    def address(self, tensor: Tensor) -> int:
+        """Stands in for ``_kernels._address``: remembers what memory the next kernel may touch."""
+        address = _real_address(tensor)
+        self._arrays.append((address, tensor.numel() * tensor.element_size(), tensor.element_size()))
+        return address
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        entry = getattr(self._module, name)
+
+        def call(*values: int | float | bool) -> None:
+            arrays, self._arrays = self._arrays, []
+            columns = [(ctypes.c_size_t * len(arrays))(*column) for column in zip(*arrays)]
+            self._controls.emulation_set_arrays(len(arrays), *columns, self.checks)
+            entry(*values[:-1], 0)  # the default stream in the place of the number of threads
+
+        return call
+
+
+_real_address = _kernels._address
+
+
+@cache
+def emulation() -> Emulation:
+    """The module, built when it is first asked for; skips the test where that cannot be done."""
+    if "build" not in globals() or build.compiler() is None:
+        pytest.skip("running the CUDA kernels on the host needs Linux and GCC")
+    return Emulation(build.build())
+
+
+def install(patch: pytest.MonkeyPatch) -> Emulation:
+    """Until the patch is undone every op on CPU tensors runs its CUDA kernels."""
+    emulated = emulation()
+    emulated.schedule()
+    patch.setattr(_kernels, "cpu_kernels", lambda: emulated)
+    patch.setattr(_kernels, "_address", emulated.address)
+    return emulated

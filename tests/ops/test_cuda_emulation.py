@@ -1,0 +1,121 @@
+"""The CUDA kernels in other orders of their threads, and whether the emulation finds what is wrong with a kernel."""
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+from cuda_emulation.emulation import Emulation, emulation, install
+from op_case import SMALL, OpCase, Outputs, mesh
+from op_cases import CASES
+from test_ops import all_cases, assert_same_bits, gradients, made, with_gradient
+from torch import Tensor
+
+SCHEDULES = range(1, 21)
+
+
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> Emulation:
+    return install(monkeypatch)
+
+
+def answers(case: OpCase, dtype: torch.dtype) -> Outputs:
+    topology = mesh(SMALL)  # a new one: nothing is kept from an earlier order
+    return case.call(made(case, dtype), topology)
+
+
+@all_cases
+def test_order_of_the_threads_changes_no_bit_of_a_result(emulated, case, dtype):
+    expected = answers(case, dtype)
+    for seed in SCHEDULES:
+        emulated.schedule(seed, max_blocks=1 + seed % 3)
+        assert_same_bits(answers(case, dtype), expected)
+
+
+@with_gradient
+def test_order_of_the_threads_changes_gradients_by_rounding(emulated, case, dtype):
+    tensors, topology = made(case, dtype), mesh(SMALL)
+    expected = gradients(case, tensors, topology)
+    for seed in SCHEDULES[:5]:
+        emulated.schedule(seed, max_blocks=1 + seed % 3)
+        torch.testing.assert_close(gradients(case, tensors, topology), expected)
+
+
+@cache
+def faulty() -> ctypes.CDLL:
+    emulation()  # skips where nothing can be built
+    from cuda_emulation.build import build_faulty
+
+    return ctypes.CDLL(str(build_faulty()))
+
+
+def run(name: str, values: Tensor, count: int, blocks: int = 1, seed: int = 0) -> str:
+    """What the emulation says of a kernel of faulty.cu; nothing when it finds nothing."""
+    library = faulty()
+    library.emulation_schedule(ctypes.c_uint64(seed), ctypes.c_int64(4))
+    one = [(ctypes.c_size_t * 1)(value) for value in (values.data_ptr(), values.numel() * 4, 4)]
+    library.emulation_set_arrays(1, *one, 1)
+    kernel = getattr(library, name)
+    kernel.restype = ctypes.c_char_p
+    return kernel(ctypes.c_uint(blocks), ctypes.c_void_p(values.data_ptr()), ctypes.c_int(count)).decode()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("name", "blocks", "count", "said"),
+    [
+        ("one_past_the_end", 1, 8, "out of bounds: 4 bytes at byte 32 of tensor 0 of the call, which has 32"),
+        ("lost_update", 1, 8, "race"),
+        ("lost_update", 2, 8, "race"),
+        ("read_of_what_another_block_writes", 8, 8, "race"),
+        ("missing_barrier", 1, 8, "(shared memory)"),
+        ("barrier_in_a_branch", 1, 8, "deadlock|different warp"),
+        ("lane_left_out", 1, 8, "leaves it out"),
+    ],
+)
+def test_finds_the_fault(name, blocks, count, said, seed):
+    message = run(name, torch.zeros(8, dtype=torch.int32), count, blocks, seed)
+    assert any(part in message for part in said.split("|")), message
+
+
+def results(name: str, result: Callable[[Tensor], object], count: int, blocks: int) -> set[object]:
+    found = set()
+    for seed in SCHEDULES:
+        values = torch.zeros(8, dtype=torch.int32)
+        assert run(name, values, count, blocks, seed) == ""
+        found.add(result(values))
+    return found
+
+
+def test_an_order_that_decides_shows_in_the_result():
+    assert len(results("last_one_wins", lambda v: v[0].item(), 600, 2)) > 5
+    assert len(results("read_then_add", lambda v: v[0].item(), 600, 2)) > 5
+
+
+@pytest.mark.parametrize("seed", [0, *SCHEDULES])
+def test_sound_kernels_pass(seed):
+    values = torch.arange(5 * 256, dtype=torch.int32)
+    assert run("reversed_blocks", values, 0, 5, seed) == ""
+    assert torch.equal(values, torch.arange(5 * 256, dtype=torch.int32).reshape(5, 256).flip(1).reshape(-1))
+    values = torch.zeros(1, dtype=torch.int32)
+    assert run("sum", values, 1000, 2, seed) == ""
+    assert values.item() == 999 * 1000 // 2
+
+
+def test_goes_on_after_a_fault():
+    assert run("lost_update", torch.zeros(8, dtype=torch.int32), 8) != ""
+    values = torch.zeros(1, dtype=torch.int32)
+    assert run("sum", values, 1000) == ""
+    assert values.item() == 999 * 1000 // 2
+
+
+def test_every_case_runs_cuda_kernels(emulated, monkeypatch):
+    """The seam holds: no op finds its way to the CPU's kernels."""
+    called: set[str] = set()
+    entry = Emulation.__getattr__
+    monkeypatch.setattr(Emulation, "__getattr__", lambda self, name: (called.add(name), entry(self, name))[1])
+    for case in CASES:
+        called.clear()
+        answers(case, torch.float64)
+        assert called, case.name
