@@ -42,4 +42,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, uv_footprint);
   PF3D_DEFINE(pyface3d::cpu, rasterize_uvs);
   PF3D_DEFINE(pyface3d::cpu, bake_texture);
+  PF3D_DEFINE(pyface3d::cpu, deform_conv2d);
+  PF3D_DEFINE(pyface3d::cpu, deform_conv2d_backward);
 }

@@ -28,4 +28,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, uv_footprint);
   PF3D_DEFINE(pyface3d::cuda, rasterize_uvs);
   PF3D_DEFINE(pyface3d::cuda, bake_texture);
+  PF3D_DEFINE(pyface3d::cuda, deform_conv2d);
+  PF3D_DEFINE(pyface3d::cuda, deform_conv2d_backward);
 }

@@ -139,4 +139,25 @@ void bake_texture(const T* verts_image, const int32_t* faces, const int32_t* cha
                   int64_t batch, int64_t num_verts, int64_t texels, int64_t height, int64_t width, double tolerance,
                   bool perspective, Stream stream);
 
+// Channels in slices (core/deform.h): input (B, slices, H W, channels); offset (B, 2 G taps, P) and mask (B, G taps, P)
+// or null, over P = out_height out_width positions; weight (slices, taps channels, output_row); bias (Cout,) or null ->
+// output (B, Cout, P)
+template <class T>
+void deform_conv2d(const T* input, const T* offset, const T* mask, const T* weight, const T* bias, T* output,
+                   int64_t batch, int64_t slices, int64_t channels, int64_t height, int64_t width,
+                   int64_t out_channels, int64_t out_height, int64_t out_width, int64_t offset_groups, int64_t groups,
+                   int64_t kernel_height, int64_t kernel_width, int64_t stride_y, int64_t stride_x, int64_t padding_y,
+                   int64_t padding_x, int64_t dilation_y, int64_t dilation_x, Stream stream);
+// weight (slices, Cout / groups, term_row); grad_rows (B, P, Cout). A null gradient is not wanted. grad_offset and
+// grad_mask have in front an axis of the slices that share an offset, grad_weight (runs, ...) one of runs of images:
+// the answer is in the first, the others are working memory.
+template <class T>
+void deform_conv2d_backward(const T* input, const T* offset, const T* mask, const T* weight, const T* grad_rows,
+                            T* grad_input, T* grad_offset, T* grad_mask, T* grad_weight, T* grad_bias, int64_t runs,
+                            int64_t batch, int64_t slices, int64_t channels, int64_t height, int64_t width,
+                            int64_t out_channels, int64_t out_height, int64_t out_width, int64_t offset_groups,
+                            int64_t groups, int64_t kernel_height, int64_t kernel_width, int64_t stride_y,
+                            int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
+                            int64_t dilation_x, Stream stream);
+
 }  // namespace pyface3d::cuda

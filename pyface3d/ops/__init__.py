@@ -1,6 +1,7 @@
 """Differentiable kernels: one public function a file, formulas in ``csrc/core``, CPU and CUDA back ends."""
 
 from pyface3d.ops.bake_texture import bake_texture
+from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.face_normals import face_normals
 from pyface3d.ops.fragments import Fragments
 from pyface3d.ops.interpolate import interpolate
@@ -18,6 +19,7 @@ __all__ = [
     "Fragments",
     "Topology",
     "bake_texture",
+    "deform_conv2d",
     "face_normals",
     "interpolate",
     "rasterize",
