@@ -44,4 +44,11 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, bake_texture);
   PF3D_DEFINE(pyface3d::cpu, deform_conv2d);
   PF3D_DEFINE(pyface3d::cpu, deform_conv2d_backward);
+  PF3D_DEFINE(pyface3d::cpu, bump_normals);
+  PF3D_DEFINE(pyface3d::cpu, bump_normals_backward);
+  PF3D_DEFINE(pyface3d::cpu, displace);
+  PF3D_DEFINE(pyface3d::cpu, displace_backward);
+  PF3D_DEFINE(pyface3d::cpu, dense_mesh);
+  PF3D_DEFINE(pyface3d::cpu, dense_mesh_backward);
+  PF3D_DEFINE(pyface3d::cpu, occlusion_weights);
 }

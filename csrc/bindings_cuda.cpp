@@ -30,4 +30,11 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, bake_texture);
   PF3D_DEFINE(pyface3d::cuda, deform_conv2d);
   PF3D_DEFINE(pyface3d::cuda, deform_conv2d_backward);
+  PF3D_DEFINE(pyface3d::cuda, bump_normals);
+  PF3D_DEFINE(pyface3d::cuda, bump_normals_backward);
+  PF3D_DEFINE(pyface3d::cuda, displace);
+  PF3D_DEFINE(pyface3d::cuda, displace_backward);
+  PF3D_DEFINE(pyface3d::cuda, dense_mesh);
+  PF3D_DEFINE(pyface3d::cuda, dense_mesh_backward);
+  PF3D_DEFINE(pyface3d::cuda, occlusion_weights);
 }

@@ -12,7 +12,7 @@ template <class T>
 PF3D_HD bool vertex_visible(Vec3<T> vertex, int32_t index, const int32_t* faces, const int32_t* face_index,
                             const T* depth, int64_t height, int64_t width, T tolerance) {
   const bool in_frame = vertex.x >= T(0) && vertex.x < T(width) && vertex.y >= T(0) && vertex.y < T(height);
-  if (!in_frame || !(vertex.z > T(0))) return false;  // false for NaN as well
+  if (!in_frame || !(vertex.z > T(0) && vertex.z < T(INFINITY))) return false;  // false for NaN as well
   const int64_t x = static_cast<int64_t>(vertex.x), y = static_cast<int64_t>(vertex.y);
   for (int64_t i = y > 0 ? y - 1 : 0; i <= y + 1 && i < height; ++i) {
     for (int64_t j = x > 0 ? x - 1 : 0; j <= x + 1 && j < width; ++j) {

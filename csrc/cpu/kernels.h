@@ -154,5 +154,39 @@ void deform_conv2d_backward(const T* input, const T* offset, const T* mask, cons
                             int64_t groups, int64_t kernel_height, int64_t kernel_width, int64_t stride_y,
                             int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
                             int64_t dilation_x, int threads);
+// positions and normals (B, H, W, 3), bump and mask (B, H, W) -> bumped (B, H, W, 3); a null gradient is not wanted
+template <class T>
+void bump_normals(const T* positions, const T* normals, const T* bump, const bool* mask, T* bumped, int64_t batch,
+                  int64_t height, int64_t width, double max_gap, int threads);
+template <class T>
+void bump_normals_backward(const T* positions, const T* normals, const T* bump, const bool* mask, const T* grad_bumped,
+                           T* grad_positions, T* grad_normals, T* grad_bump, int64_t batch, int64_t height,
+                           int64_t width, double max_gap, int threads);
+
+// verts (B, V, 3), direction (B, V, 3) or (V, 3) when shared, amount (B, V) -> moved (B, V, 3)
+template <class T>
+void displace(const T* verts, const T* direction, const T* amount, T* moved, int64_t batch, bool shared,
+              int64_t num_verts, int threads);
+template <class T>
+void displace_backward(const T* direction, const T* amount, const T* grad_moved, T* grad_direction, T* grad_amount,
+                       int64_t batch, bool shared, int64_t num_verts, int threads);
+
+// face_index, depth, bump or null, mask or null (B, H, W), cameras (B, 3) = focal length, middle -> verts (B, H, W, 3),
+// is_vertex (B, H, W), cells (B, H - 1, W - 1)
+template <class T>
+void dense_mesh(const int32_t* face_index, const T* depth, const T* bump, const bool* mask, const T* cameras, T* verts,
+                bool* is_vertex, uint8_t* cells, int64_t batch, int64_t height, int64_t width, bool along_ray,
+                double max_gap, double least_cosine, int threads);
+template <class T>
+void dense_mesh_backward(const bool* is_vertex, const T* cameras, const T* grad_verts, T* grad_depth, T* grad_bump,
+                         int64_t batch, int64_t height, int64_t width, bool along_ray, int threads);
+
+// verts_image (B, V, 3), face_index and depth (B, H, W) of the posed picture, faces and barycentrics (B, P) of the
+// frontal one -> weights (B, V); counts and blurred (B, H, W) are working memory
+template <class T>
+void occlusion_weights(const T* verts_image, const int32_t* faces, const int32_t* face_index, const T* depth,
+                       const int32_t* frontal_faces, const T* frontal_barycentrics, int32_t* counts, int32_t* blurred,
+                       T* weights, int64_t batch, int64_t num_verts, int64_t height, int64_t width,
+                       int64_t frontal_pixels, double tolerance, bool perspective, bool compat, int threads);
 
 }  // namespace pyface3d::cpu

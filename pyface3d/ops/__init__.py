@@ -2,9 +2,13 @@
 
 from pyface3d.ops.bake_texture import bake_texture
 from pyface3d.ops.deform_conv2d import deform_conv2d
+from pyface3d.ops.bump_normals import bump_normals
+from pyface3d.ops.dense_mesh import DenseMesh, dense_mesh
+from pyface3d.ops.displace import displace
 from pyface3d.ops.face_normals import face_normals
 from pyface3d.ops.fragments import Fragments
 from pyface3d.ops.interpolate import interpolate
+from pyface3d.ops.occlusion_weights import occlusion_weights
 from pyface3d.ops.rasterize import rasterize
 from pyface3d.ops.rasterize_uvs import rasterize_uvs
 from pyface3d.ops.render_texture import render_texture
@@ -16,12 +20,17 @@ from pyface3d.ops.vertex_normals import vertex_normals
 from pyface3d.ops.vertex_visibility import vertex_visibility
 
 __all__ = [
+    "DenseMesh",
     "Fragments",
     "Topology",
     "bake_texture",
     "deform_conv2d",
+    "bump_normals",
+    "dense_mesh",
+    "displace",
     "face_normals",
     "interpolate",
+    "occlusion_weights",
     "rasterize",
     "rasterize_uvs",
     "render_texture",

@@ -38,3 +38,14 @@ def check_device(name: str, tensor: Tensor, topology: Topology) -> None:
             f"{name} is on {tensor.device}, but topology is on {topology.device}; "
             f"use topology.to({str(tensor.device)!r})"
         )
+
+
+def check_mask(name: str, mask: Tensor, shape: tuple[int | str, ...], other_name: str, other: Tensor) -> None:
+    """bool, of the shape, where ``other`` is."""
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(mask).__name__}")
+    if mask.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool, got {mask.dtype}")
+    check_shape(name, mask, shape)
+    if mask.device != other.device:
+        raise ValueError(f"{name} is on {mask.device}, but {other_name} is on {other.device}")

@@ -70,6 +70,9 @@ def test_outside_behind_and_bad_vertices_are_not_seen(device, dtype):
             broken = verts.clone()
             broken[0, bad, axis] = value
             assert not vertex_visibility(broken, fragments, topology)[0, bad]
+    infinite = verts.clone()
+    infinite[..., 2] = float("inf")  # the picture still shows their faces
+    assert not vertex_visibility(infinite, fragments, topology).any()
     edge = verts.clone()
     edge[0, bad, 0] = SIZE[1]  # the right border itself is outside
     assert not vertex_visibility(edge, fragments, topology)[0, bad]
