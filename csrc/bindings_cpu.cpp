@@ -51,4 +51,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, dense_mesh);
   PF3D_DEFINE(pyface3d::cpu, dense_mesh_backward);
   PF3D_DEFINE(pyface3d::cpu, occlusion_weights);
+  PF3D_DEFINE(pyface3d::cpu, blend_gradients);
+  PF3D_DEFINE(pyface3d::cpu, blend_gradients_backward);
 }

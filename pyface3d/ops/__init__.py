@@ -5,6 +5,7 @@ from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.bump_normals import bump_normals
 from pyface3d.ops.dense_mesh import DenseMesh, dense_mesh
 from pyface3d.ops.displace import displace
+from pyface3d.ops.blend_gradients import blend_gradients
 from pyface3d.ops.face_normals import face_normals
 from pyface3d.ops.fragments import Fragments
 from pyface3d.ops.interpolate import interpolate
@@ -28,6 +29,7 @@ __all__ = [
     "bump_normals",
     "dense_mesh",
     "displace",
+    "blend_gradients",
     "face_normals",
     "interpolate",
     "occlusion_weights",
