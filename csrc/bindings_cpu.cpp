@@ -53,4 +53,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, occlusion_weights);
   PF3D_DEFINE(pyface3d::cpu, blend_gradients);
   PF3D_DEFINE(pyface3d::cpu, blend_gradients_backward);
+  PF3D_DEFINE(pyface3d::cpu, antialias);
+  PF3D_DEFINE(pyface3d::cpu, antialias_backward);
 }

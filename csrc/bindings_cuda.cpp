@@ -37,4 +37,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, dense_mesh);
   PF3D_DEFINE(pyface3d::cuda, dense_mesh_backward);
   PF3D_DEFINE(pyface3d::cuda, occlusion_weights);
+  PF3D_DEFINE(pyface3d::cuda, antialias);
+  PF3D_DEFINE(pyface3d::cuda, antialias_backward);
 }

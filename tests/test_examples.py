@@ -36,6 +36,23 @@ def test_fit_picture_finds_pose_light_and_texture(tmp_path, capsys):
     assert misfit[1] < misfit[0] / 3  # in sRGB, where the small differences weigh more
 
 
+def test_fit_silhouette_finds_the_pose():
+    """Small and short: the overlap gains, the angle and the distance fall to a quarter; a plain mask has no gradient."""
+    example = load_example("fit_silhouette")
+    target = example.silhouette(*example.TRUTH, 80)
+    before = example.misfit(*example.START, target)
+    assert before[0] < 0.4 and before[1] > 20 and before[2] > 80
+    after = example.misfit(*example.fit(target, 200), target)
+    assert after[0] > 0.98
+    assert after[1] < before[1] / 4
+    assert after[2] < before[2] / 4
+
+    turn, shift = (value.clone().requires_grad_() for value in example.START)
+    assert not example.silhouette(turn, shift, 80, smooth=False).requires_grad
+    loss = (example.silhouette(turn, shift, 80) - target).square().mean()
+    assert all(grad.abs().max() > 0 for grad in torch.autograd.grad(loss, (turn, shift)))
+
+
 def test_examples_are_short():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text().splitlines()) < 80, path.name

@@ -201,5 +201,16 @@ void blend_gradients_backward(const T* target, const T* donor, const int32_t* la
                               const T* scale, const bool* domain, const T* grad_blended, T* grad_target,
                               T* grad_donor, int64_t batch, int64_t donors, int64_t height, int64_t width,
                               bool free_border, double data_weight, int64_t feather, double tolerance, int threads);
+// image (B, H, W, C), Topology.opposite_corners (F, 3), face_index and depth (B, H, W) -> mixed (B, H, W, C) and the
+// codes of core/outline.h for the lines to the right and down, outlines (B, 2, H, W)
+template <class T>
+void antialias(const T* image, const T* verts_image, const T* depth, const int32_t* faces, const int32_t* opposite,
+               const int32_t* face_index, T* mixed, int32_t* outlines, int64_t batch, int64_t num_verts,
+               int64_t num_faces, int64_t height, int64_t width, int64_t channels, int threads);
+// Either gradient may be null (not wanted).
+template <class T>
+void antialias_backward(const T* image, const T* verts_image, const int32_t* faces, const int32_t* opposite,
+                        const int32_t* outlines, const T* grad_mixed, T* grad_image, T* grad_verts, int64_t batch,
+                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, int threads);
 
 }  // namespace pyface3d::cpu

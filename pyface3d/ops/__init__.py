@@ -1,5 +1,6 @@
 """Differentiable kernels: one public function a file, formulas in ``csrc/core``, CPU and CUDA back ends."""
 
+from pyface3d.ops.antialias import antialias
 from pyface3d.ops.bake_texture import bake_texture
 from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.bump_normals import bump_normals
@@ -24,6 +25,7 @@ __all__ = [
     "DenseMesh",
     "Fragments",
     "Topology",
+    "antialias",
     "bake_texture",
     "deform_conv2d",
     "bump_normals",

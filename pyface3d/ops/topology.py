@@ -54,6 +54,7 @@ class Topology:
     def _clear(self) -> None:
         """Sets what is made on demand back to nothing."""
         self._vertex_faces: tuple[Tensor, Tensor] | None = None
+        self._opposite_corners: Tensor | None = None
         # What `rasterize_uvs` has made of this topology, by height, width and dtype.
         self.charts: dict[tuple[int, int, torch.dtype], Fragments] = {}
 
@@ -84,6 +85,17 @@ class Topology:
         if self._vertex_faces is None:
             self._vertex_faces = _corners_by_vertex(self.faces, self.num_verts)
         return self._vertex_faces
+
+    @property
+    def opposite_corners(self) -> Tensor:
+        """(F, 3) int32: for corner k of face f, the corner 3 g + j that faces the same edge from its other side.
+
+        −1 where there is none: at a border, at an edge of more than two faces, and where the two faces run along it
+        in the same direction, so that they do not have one outside. A face that names a vertex twice has no edges.
+        """
+        if self._opposite_corners is None:
+            self._opposite_corners = _corners_across_edges(self.faces)
+        return self._opposite_corners
 
     @cached_property
     def _edge_tables(self) -> tuple[Tensor, Tensor]:
@@ -130,6 +142,29 @@ def _corners_by_vertex(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor]:
 @_corners_by_vertex.register_fake
 def _(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor]:
     return faces.new_empty(num_verts + 1), faces.new_empty(faces.numel())
+
+
+@torch.library.custom_op("pyface3d::corners_across_edges", mutates_args=())
+def _corners_across_edges(faces: Tensor) -> Tensor:
+    corners = faces.cpu().numpy().astype(np.int64)
+    a, b = corners[:, [1, 2, 0]].reshape(-1), corners[:, [2, 0, 1]].reshape(-1)  # the edge that corner 3 f + k faces
+    proper = ((corners != corners[:, [1, 2, 0]]).all(1)).repeat(3)
+    key = np.where(proper, (np.minimum(a, b) << 31) | np.maximum(a, b), -1)
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    same = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]]) & (np.append(ordered, -1) >= 0)
+    at = np.flatnonzero(same[1:-1] & ~same[:-2] & ~same[2:]) if len(key) else np.zeros(0, np.int64)
+    first, second = order[at], order[at + 1]  # the only two of their edge
+    against = a[first] == b[second]
+    first, second = first[against], second[against]
+    opposite = np.full(len(key), -1, np.int32)
+    opposite[first], opposite[second] = second, first
+    return torch.from_numpy(opposite.reshape(-1, 3)).to(faces.device)
+
+
+@_corners_across_edges.register_fake
+def _(faces: Tensor) -> Tensor:
+    return torch.empty_like(faces)
 
 
 def _checked_faces(name: str, faces: Tensor, limit: int) -> Tensor:

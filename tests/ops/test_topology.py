@@ -58,6 +58,7 @@ def test_empty():
     assert offsets.tolist() == [0]
     assert corners.numel() == 0
     assert topology.edges.shape == topology.edge_faces.shape == (0, 2)
+    assert topology.opposite_corners.shape == (0, 3)
 
 
 @settings(max_examples=50, deadline=None)
@@ -91,11 +92,37 @@ def test_edges_are_the_sides_of_the_faces(seed, num_verts, num_faces):
         assert all(side == -1 for side in sides[len(expected) :])
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31), st.integers(3, 9), st.integers(0, 14))
+def test_opposite_corners_face_the_same_edge_from_its_two_sides(seed, num_verts, num_faces):
+    rng = np.random.default_rng(seed)
+    faces = rng.integers(0, num_verts, (num_faces, 3))  # some name a vertex twice: they have no edges
+    found = Topology(torch.from_numpy(faces), num_verts).opposite_corners.numpy()
+    owners: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for f, face in enumerate(faces.tolist()):
+        for k in range(3):
+            if len(set(face)) == 3:
+                a, b = face[(k + 1) % 3], face[(k + 2) % 3]
+                owners.setdefault((min(a, b), max(a, b)), []).append((3 * f + k, a))
+    expected = np.full(3 * num_faces, -1)
+    for corners in owners.values():
+        if len(corners) == 2 and corners[0][1] != corners[1][1]:
+            expected[corners[0][0]], expected[corners[1][0]] = corners[1][0], corners[0][0]
+    assert found.dtype == np.int32 and found.shape == (num_faces, 3)
+    assert found.reshape(-1).tolist() == expected.tolist()
+
+
 def test_to_the_device_it_is_on_is_itself(device):
     topology = Topology(TRIANGLES, 4, uvs=torch.rand(4, 2)).to(device)
     assert topology.to(device) is topology
     assert topology.device.type == device
-    for tensor in (topology.uvs, topology.uv_faces, *topology.vertex_faces, topology.edges, topology.edge_faces):
+    for tensor in (
+        topology.uvs,
+        topology.uv_faces,
+        *topology.vertex_faces,
+        topology.edge_faces,
+        topology.opposite_corners,
+    ):
         assert tensor.device.type == device
 
 
