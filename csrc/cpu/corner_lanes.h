@@ -1,5 +1,5 @@
-// csrc/cpu/corner_lanes.h -- corners of sixteen faces side by side, for loops without branches that the compiler turns into
-// vector instructions. The three functions here are what it does not find by itself.
+// csrc/cpu/corner_lanes.h -- corners of sixteen faces side by side, for loops without branches that the compiler turns
+// into vector instructions. The functions here are what it does not find by itself: transpositions and packing.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -109,7 +109,7 @@ inline uint32_t lane_bits(const int32_t (&flag)[kFaceLanes]) {
 #endif
 }
 
-// Writes the lanes whose bit is set to out[0], out[1], ... in order; what follows them up to out[kFaceLanes - 1] is undefined.
+// Writes the lanes whose bit is set to out[0], out[1], ... in order; the rest of kFaceLanes values is left undefined.
 template <class Item> void pack_lanes(uint32_t bits, const Item (&lanes)[kFaceLanes], Item* out) {
 #ifdef __AVX512F__
   if constexpr (sizeof(Item) == 4) {
@@ -147,8 +147,10 @@ inline void interleave_lanes(const float (&rows)[4][kFaceLanes], float* out) {
   const Floats high01 = unpack_high(r0, r1), high23 = unpack_high(r2, r3);
   const Floats quads[4] = {pairs_low(low01, low23), pairs_high(low01, low23), pairs_low(high01, high23),
                            pairs_high(high01, high23)};  // of lanes i, i + 4, i + 8, i + 12
-  for (int i = 0; i < 4; ++i)
-    for (int j = 0; j < 4; ++j) std::memcpy(out + 4 * (i + 4 * j), reinterpret_cast<const float*>(&quads[i]) + 4 * j, 16);
+  for (int i = 0; i < 4; ++i) {
+    const float* values = reinterpret_cast<const float*>(&quads[i]);
+    for (int j = 0; j < 4; ++j) std::memcpy(out + 4 * (i + 4 * j), values + 4 * j, 16);
+  }
 }
 
 inline void split_pixels(const int32_t* face, const float* pixels, int64_t count, float* weights, float* depth) {

@@ -1,7 +1,7 @@
 // csrc/cpu/raster_bins.h -- the first pass of the rasteriser: which faces may cover which pixels.
 //
-// All faces, kFaceLanes at a time, in loops without branches. Most cover a pixel or none and leave the few pairs of a face
-// and a pixel worth a look; larger ones are noted as they are. Each band of rows has a list.
+// All faces, kFaceLanes at a time, in loops without branches. Most cover a pixel or none and leave the few pairs of a
+// face and a pixel worth a look; larger ones are noted as they are. Each band of rows has a list.
 #pragma once
 #include <algorithm>
 #include <cmath>

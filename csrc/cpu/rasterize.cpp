@@ -117,6 +117,10 @@ template <class T> void draw_large(const Scene<T>& scene, const Band<T>& out, co
   int count = 0;
   const auto face = [&](int) { return item.face; };
   const auto corner = [&](int k, int) { return v[k]; };
+  const auto draw = [&](int real) {
+    const SampleLanes<T> samples(waiting, scene.width, out.row_begin, scene.cull_back, corner);
+    samples.draw(scene, out, waiting, real, face, corner);
+  };
   const BoxWalk<T> walk(box);
   for (int turn = 0; turn < walk.turns; ++turn) {
     for (int start = 0; start < walk.length; start += kFaceLanes) {
@@ -125,13 +129,12 @@ template <class T> void draw_large(const Scene<T>& scene, const Band<T>& out, co
       pack_lanes(hits, pixel, waiting + count);
       count += count_bits(hits);
       if (count < kFaceLanes) continue;
-      SampleLanes<T>(waiting, scene.width, out.row_begin, scene.cull_back, corner).draw(scene, out, waiting, kFaceLanes, face, corner);
+      draw(kFaceLanes);
       count -= kFaceLanes;
       for (int l = 0; l < kFaceLanes; ++l) waiting[l] = waiting[l + kFaceLanes];
     }
   }
-  if (count > 0)
-    SampleLanes<T>(waiting, scene.width, out.row_begin, scene.cull_back, corner).draw(scene, out, waiting, count, face, corner);
+  if (count > 0) draw(count);
 }
 
 // A face with corners on both sides of the plane of the camera: every pixel of its box by the full test.
