@@ -130,19 +130,20 @@ template <class T> struct ReliefGrad {
   T bump;
 };
 
-// Sums what pixel p gets from its own steps and from those of its neighbours, always in this order. `grads` are the
-// gradients on the steps, `row_stride` of them a row, p's at grads[at].
-template <class T>
-PF3D_HD ReliefGrad<T> gathered_steps(const SurfaceLinks& links, const SurfaceSteps<T>* grads, int64_t at,
-                                     int64_t row_stride) {
+// Sums what a pixel gets from its own steps and from those of its neighbours, always in this order. grads(q) is the
+// gradient on the steps of the pixel at place q, `row_stride` places a row, the pixel itself at `at`.
+template <class T, class Grads>
+PF3D_HD ReliefGrad<T> gathered_steps(const SurfaceLinks& links, const Grads& grads, int64_t at, int64_t row_stride) {
   ReliefGrad<T> sum{};
   const auto add_s = [&](int64_t q, T sign) {
-    sum.position = sum.position + grads[q].s * sign;
-    sum.bump += grads[q].bump_s * sign;
+    const SurfaceSteps<T> grad = grads(q);
+    sum.position = sum.position + grad.s * sign;
+    sum.bump += grad.bump_s * sign;
   };
   const auto add_t = [&](int64_t q, T sign) {
-    sum.position = sum.position + grads[q].t * sign;
-    sum.bump += grads[q].bump_t * sign;
+    const SurfaceSteps<T> grad = grads(q);
+    sum.position = sum.position + grad.t * sign;
+    sum.bump += grad.bump_t * sign;
   };
   if (links.up) add_t(at - row_stride, T(1));  // p is the far end of that pixel's step
   if (links.left) add_s(at - 1, T(1));

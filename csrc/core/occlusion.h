@@ -8,12 +8,12 @@
 
 namespace pyface3d {
 
-constexpr int kBlurReach = 2;       // pixels to each side: 5 x 5
-constexpr int kBlurSum = 256;       // of the 25 weights
-constexpr int kWindowReach = 5;     // 11 x 11
-constexpr double kCountDecay = 0.2; // O = exp(-0.2 count)
-constexpr int32_t kByte = 255;          // where the original's counts end
-constexpr int32_t kMostCount = 1 << 20; // where ours do: exp(-0.2 count) is 0 long before, and the blur cannot overflow
+constexpr int kBlurReach = 2;            // pixels to each side: 5 x 5
+constexpr int kBlurSum = 256;            // of the 25 weights
+constexpr int kWindowReach = 5;          // 11 x 11
+constexpr double kCountDecay = 0.2;      // O = exp(-0.2 count)
+constexpr int32_t kByte = 255;           // where the original's counts end
+constexpr int32_t kMostCount = 1 << 20;  // where ours do: the weight is 0 long before, and the blur cannot overflow
 
 // The pixel a frontal pixel's point falls on in the posed picture, or -1 where that picture shows another surface
 // there: none of the 3 x 3 pixels around is within `tolerance` of the point's depth.
@@ -62,18 +62,22 @@ PF3D_HD int32_t excess(int32_t count, bool compat) {
   return beyond < most ? beyond : most;
 }
 
-// 256 times the blurred excess; with `compat` rounded to whole counts, as in the original's bytes.
-PF3D_HD int32_t blurred_excess(const int32_t* counts, int64_t row, int64_t column, int64_t height, int64_t width,
-                               bool compat) {
-  constexpr int32_t weights[2 * kBlurReach + 1] = {1, 4, 6, 4, 1};
-  int32_t sum = 0;
-  for (int i = -kBlurReach; i <= kBlurReach; ++i) {
-    const int32_t* line = counts + reflected(row + i, height) * width;
-    int32_t along = 0;
-    for (int j = -kBlurReach; j <= kBlurReach; ++j)
-      along += weights[j + kBlurReach] * excess(line[reflected(column + j, width)], compat);
-    sum += weights[i + kBlurReach] * along;
-  }
+// 1 4 6 4 1.
+PF3D_HD int32_t blur_sum(int32_t a, int32_t b, int32_t c, int32_t d, int32_t e) { return a + e + 4 * (b + d) + 6 * c; }
+
+// 16 times the excess blurred along a row of the picture; the first for columns at least kBlurReach from its ends.
+PF3D_HD int32_t row_blur_inside(const int32_t* line, int64_t column, bool compat) {
+  return blur_sum(excess(line[column - 2], compat), excess(line[column - 1], compat), excess(line[column], compat),
+                  excess(line[column + 1], compat), excess(line[column + 2], compat));
+}
+PF3D_HD int32_t row_blur(const int32_t* line, int64_t column, int64_t width, bool compat) {
+  const auto at = [&](int64_t j) { return excess(line[reflected(j, width)], compat); };
+  return blur_sum(at(column - 2), at(column - 1), at(column), at(column + 1), at(column + 2));
+}
+
+// 256 times the blurred excess, of five rows' sums; with `compat` rounded to whole counts, as in the original's bytes.
+PF3D_HD int32_t column_blur(int32_t a, int32_t b, int32_t c, int32_t d, int32_t e, bool compat) {
+  const int32_t sum = blur_sum(a, b, c, d, e);
   return compat ? (sum + kBlurSum / 2) / kBlurSum * kBlurSum : sum;
 }
 
@@ -82,9 +86,20 @@ template <class T>
 PF3D_HD T occlusion_weight(Vec3<T> vertex, const int32_t* blurred, int64_t height, int64_t width) {
   const int64_t column = static_cast<int64_t>(vertex.x), row = static_cast<int64_t>(vertex.y);
   int32_t most = 0;
-  for (int64_t i = row > kWindowReach ? row - kWindowReach : 0; i <= row + kWindowReach && i < height; ++i)
-    for (int64_t j = column > kWindowReach ? column - kWindowReach : 0; j <= column + kWindowReach && j < width; ++j)
-      most = blurred[i * width + j] > most ? blurred[i * width + j] : most;
+  const bool inside = row >= kWindowReach && row + kWindowReach < height && column >= kWindowReach &&
+                      column + kWindowReach < width;
+  if (inside) {  // the same with known bounds, eleven at a time
+    int32_t of_column[2 * kWindowReach + 1] = {};
+    for (int i = -kWindowReach; i <= kWindowReach; ++i) {
+      const int32_t* line = blurred + (row + i) * width + column - kWindowReach;
+      for (int j = 0; j <= 2 * kWindowReach; ++j) of_column[j] = line[j] > of_column[j] ? line[j] : of_column[j];
+    }
+    for (int j = 0; j <= 2 * kWindowReach; ++j) most = of_column[j] > most ? of_column[j] : most;
+  } else {
+    for (int64_t i = row > kWindowReach ? row - kWindowReach : 0; i <= row + kWindowReach && i < height; ++i)
+      for (int64_t j = column > kWindowReach ? column - kWindowReach : 0; j <= column + kWindowReach && j < width; ++j)
+        most = blurred[i * width + j] > most ? blurred[i * width + j] : most;
+  }
   return exp(T(-kCountDecay) * T(most) / T(kBlurSum));
 }
 

@@ -64,10 +64,11 @@ void bump_normals_backward(const T* positions, const T* normals, const T* bump, 
       }
     }
     if (!grad_positions && !grad_bump) return;
+    const auto at = [&](int64_t q) { return grads[q]; };
     for (int64_t row = first; row < last; ++row) {
       for (int64_t column = 0; column < width; ++column) {
         const int64_t p = row * width + column;
-        const ReliefGrad<T> grad = gathered_steps(surface_links(image, row, column), grads, p - above * width, width);
+        const ReliefGrad<T> grad = gathered_steps<T>(surface_links(image, row, column), at, p - above * width, width);
         if (grad_positions) store3(grad_positions, pixels + p, grad.position);
         if (grad_bump) grad_bump[pixels + p] = grad.bump;
       }

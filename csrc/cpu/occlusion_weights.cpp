@@ -8,6 +8,16 @@
 #include "cpu/scratch.h"
 
 namespace pyface3d::cpu {
+namespace {
+
+void blur_row(const int32_t* counts, int32_t* sums, int64_t width, bool compat) {
+  const int64_t first = std::min<int64_t>(kBlurReach, width), last = std::max(width - kBlurReach, first);
+  for (int64_t j = 0; j < first; ++j) sums[j] = row_blur(counts, j, width, compat);
+  for (int64_t j = first; j < last; ++j) sums[j] = row_blur_inside(counts, j, compat);
+  for (int64_t j = last; j < width; ++j) sums[j] = row_blur(counts, j, width, compat);
+}
+
+}  // namespace
 
 template <class T>
 void occlusion_weights(const T* verts_image, const int32_t* faces, const int32_t* face_index, const T* depth,
@@ -29,11 +39,19 @@ void occlusion_weights(const T* verts_image, const int32_t* faces, const int32_t
     for (int64_t k = begin * frontal_pixels; k < end * frontal_pixels; ++k)
       if (landed[k] >= 0) ++counts[k / frontal_pixels * pixels + landed[k]];
   });
-  parallel_for(threads, batch * height, 16, [&](int64_t begin, int64_t end) {
+  int32_t* rows = scratch<int32_t>(batch * pixels);
+  parallel_for(threads, batch * height, 32, [&](int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line) blur_row(counts + line * width, rows + line * width, width, compat);
+  });
+  parallel_for(threads, batch * height, 32, [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
-      const int32_t* image = counts + line / height * pixels;
-      for (int64_t column = 0; column < width; ++column)
-        blurred[line * width + column] = blurred_excess(image, line % height, column, height, width, compat);
+      const int64_t first = line / height * height, row = line % height;
+      const int32_t* from[2 * kBlurReach + 1];
+      for (int i = -kBlurReach; i <= kBlurReach; ++i)
+        from[i + kBlurReach] = rows + (first + reflected(row + i, height)) * width;
+      int32_t* out = blurred + line * width;
+      for (int64_t j = 0; j < width; ++j)
+        out[j] = column_blur(from[0][j], from[1][j], from[2][j], from[3][j], from[4][j], compat);
     }
   });
   parallel_for(threads, batch * num_verts, 1024, [&](int64_t begin, int64_t end) {

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kTileWidth = 32, kTileHeight = kThreads / kTileWidth;
 constexpr int kRingWidth = kTileWidth + 2, kRingHeight = kTileHeight + 2;
+constexpr int kStepNumbers = 8;  // in SurfaceSteps
 
 template <class T> __global__ void forward_kernel(ReliefMaps<T> maps, T* bumped, int64_t items) {
   const int64_t pixels = maps.height * maps.width;
@@ -23,7 +24,7 @@ template <class T> __global__ void forward_kernel(ReliefMaps<T> maps, T* bumped,
 template <class T>
 __global__ void backward_kernel(ReliefMaps<T> maps, const T* grad_bumped, T* grad_positions, T* grad_normals,
                                 T* grad_bump, int64_t columns, int64_t tiles_an_image, int64_t tiles) {
-  __shared__ SurfaceSteps<T> grads[kRingHeight * kRingWidth];
+  __shared__ T grads[kStepNumbers][kRingHeight * kRingWidth];  // neighbours in a row lie in different banks
   const int64_t pixels = maps.height * maps.width;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int64_t b = tile / tiles_an_image, in_image = tile % tiles_an_image;
@@ -36,7 +37,11 @@ __global__ void backward_kernel(ReliefMaps<T> maps, const T* grad_bumped, T* gra
       const int64_t p = row * maps.width + column;
       const SurfaceSteps<T> steps = surface_steps(image, p, surface_links(image, row, column));
       Vec3<T> grad_normal;
-      bump_normal_vjp(load3(image.normals, p), steps, load3(grad_bumped, b * pixels + p), grad_normal, grads[i]);
+      SurfaceSteps<T> grad;
+      bump_normal_vjp(load3(image.normals, p), steps, load3(grad_bumped, b * pixels + p), grad_normal, grad);
+      const T numbers[kStepNumbers] = {grad.s.x, grad.s.y, grad.s.z,    grad.t.x,
+                                       grad.t.y, grad.t.z, grad.bump_s, grad.bump_t};
+      for (int n = 0; n < kStepNumbers; ++n) grads[n][i] = numbers[n];
       const bool inside = y > 0 && y <= kTileHeight && x > 0 && x <= kTileWidth;
       if (grad_normals && inside) store3(grad_normals, b * pixels + p, grad_normal);
     }
@@ -45,8 +50,14 @@ __global__ void backward_kernel(ReliefMaps<T> maps, const T* grad_bumped, T* gra
     const int64_t row = top + y, column = left + x;
     if (row < maps.height && column < maps.width) {
       const int64_t k = b * pixels + row * maps.width + column;
+      const auto at = [&](int64_t q) {
+        return SurfaceSteps<T>{{grads[0][q], grads[1][q], grads[2][q]},
+                               {grads[3][q], grads[4][q], grads[5][q]},
+                               grads[6][q],
+                               grads[7][q]};
+      };
       const ReliefGrad<T> grad =
-          gathered_steps(surface_links(image, row, column), grads, int64_t(y + 1) * kRingWidth + x + 1, kRingWidth);
+          gathered_steps<T>(surface_links(image, row, column), at, int64_t(y + 1) * kRingWidth + x + 1, kRingWidth);
       if (grad_positions) store3(grad_positions, k, grad.position);
       if (grad_bump) grad_bump[k] = grad.bump;
     }

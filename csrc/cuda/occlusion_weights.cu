@@ -25,9 +25,12 @@ __global__ void count_kernel(const T* verts_image, const int32_t* faces, const i
 __global__ void blur_kernel(const int32_t* counts, int32_t* blurred, int64_t height, int64_t width, bool compat,
                             int64_t items) {
   PF3D_GRID_STRIDE(k, items) {
-    const int64_t line = k / width;
-    blurred[k] = blurred_excess(counts + line / height * height * width, line % height, k % width, height, width,
-                                compat);
+    const int64_t line = k / width, row = line % height, column = k % width;
+    const int32_t* image = counts + (line - row) * width;
+    int32_t sums[2 * kBlurReach + 1];
+    for (int i = -kBlurReach; i <= kBlurReach; ++i)
+      sums[i + kBlurReach] = row_blur(image + reflected(row + i, height) * width, column, width, compat);
+    blurred[k] = column_blur(sums[0], sums[1], sums[2], sums[3], sums[4], compat);
   }
 }
 

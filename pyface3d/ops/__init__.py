@@ -2,8 +2,8 @@
 
 from pyface3d.ops.antialias import antialias
 from pyface3d.ops.bake_texture import bake_texture
-from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.bump_normals import bump_normals
+from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.dense_mesh import DenseMesh, dense_mesh
 from pyface3d.ops.displace import displace
 from pyface3d.ops.blend_gradients import blend_gradients
@@ -27,8 +27,8 @@ __all__ = [
     "Topology",
     "antialias",
     "bake_texture",
-    "deform_conv2d",
     "bump_normals",
+    "deform_conv2d",
     "dense_mesh",
     "displace",
     "blend_gradients",
