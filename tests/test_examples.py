@@ -6,6 +6,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 from pyface3d.io.images import read_image
 
@@ -37,7 +38,7 @@ def test_fit_picture_finds_pose_light_and_texture(tmp_path, capsys):
 
 
 def test_fit_silhouette_finds_the_pose():
-    """Small and short: the overlap gains, the angle and the distance fall to a quarter; a plain mask has no gradient."""
+    """Small and short: angle and distance fall to a quarter; a mask that is not antialiased has no gradient."""
     example = load_example("fit_silhouette")
     target = example.silhouette(*example.TRUTH, 80)
     before = example.misfit(*example.START, target)
