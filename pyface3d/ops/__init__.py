@@ -2,11 +2,11 @@
 
 from pyface3d.ops.antialias import antialias
 from pyface3d.ops.bake_texture import bake_texture
+from pyface3d.ops.blend_gradients import blend_gradients
 from pyface3d.ops.bump_normals import bump_normals
 from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.dense_mesh import DenseMesh, dense_mesh
 from pyface3d.ops.displace import displace
-from pyface3d.ops.blend_gradients import blend_gradients
 from pyface3d.ops.face_normals import face_normals
 from pyface3d.ops.fragments import Fragments
 from pyface3d.ops.interpolate import interpolate
@@ -27,11 +27,11 @@ __all__ = [
     "Topology",
     "antialias",
     "bake_texture",
+    "blend_gradients",
     "bump_normals",
     "deform_conv2d",
     "dense_mesh",
     "displace",
-    "blend_gradients",
     "face_normals",
     "interpolate",
     "occlusion_weights",
