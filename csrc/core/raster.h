@@ -147,26 +147,29 @@ PF3D_HD PixelBox pixel_box(const RasterVertex<T> (&v)[3], int width, int height)
 template <class T>
 PF3D_HD void raster_vjp(const RasterVertex<T> (&v)[3], T px, T py, bool perspective, Vec3<T> grad_barycentrics,
                         T grad_depth, Vec3<T> (&grad)[3]) {
-  const double x[3] = {double(v[0].x) - px, double(v[1].x) - px, double(v[2].x) - px};
-  const double y[3] = {double(v[0].y) - py, double(v[1].y) - py, double(v[2].y) - py};
+  // Spelt out, without loops or arrays of results: compilers then treat several pixels side by side.
   const EdgeValues at = edge_values(v, px, py);
-  const double m[3] = {at.e[0] * v[0].w, at.e[1] * v[1].w, at.e[2] * v[2].w};
-  const double inverse = 1 / (m[0] + m[1] + m[2]);
-  const double beta[3] = {m[0] * inverse, m[1] * inverse, m[2] * inverse};
-  const double g[3] = {grad_barycentrics.x + double(grad_depth) * v[0].z,
-                       grad_barycentrics.y + double(grad_depth) * v[1].z,
-                       grad_barycentrics.z + double(grad_depth) * v[2].z};
-  const double mean = beta[0] * g[0] + beta[1] * g[1] + beta[2] * g[2];
-  double ge[3], gz[3];
-  for (int i = 0; i < 3; ++i) {
-    const double gm = (g[i] - mean) * inverse;
-    ge[i] = gm * v[i].w;
-    gz[i] = beta[i] * grad_depth - (perspective ? ge[i] * m[i] : 0.0);
-  }
-  for (int i = 0; i < 3; ++i) {  // corner i begins the edge against corner k, and ends the edge against corner j
-    const int j = (i + 1) % 3, k = (i + 2) % 3;
-    grad[i] = {T(-ge[k] * y[j] + ge[j] * y[k]), T(ge[k] * x[j] - ge[j] * x[k]), T(gz[i])};
-  }
+  const double m0 = at.e[0] * v[0].w, m1 = at.e[1] * v[1].w, m2 = at.e[2] * v[2].w;
+  const double inverse = 1 / (m0 + m1 + m2);
+  const double beta0 = m0 * inverse, beta1 = m1 * inverse, beta2 = m2 * inverse;
+  const double depth = double(grad_depth);
+  const double g0 = grad_barycentrics.x + depth * v[0].z;
+  const double g1 = grad_barycentrics.y + depth * v[1].z;
+  const double g2 = grad_barycentrics.z + depth * v[2].z;
+  const double mean = beta0 * g0 + beta1 * g1 + beta2 * g2;
+  const double ge0 = (g0 - mean) * inverse * v[0].w;
+  const double ge1 = (g1 - mean) * inverse * v[1].w;
+  const double ge2 = (g2 - mean) * inverse * v[2].w;
+  const double through_w = perspective ? 1.0 : 0.0;
+  const double gz0 = beta0 * depth - through_w * (ge0 * m0);
+  const double gz1 = beta1 * depth - through_w * (ge1 * m1);
+  const double gz2 = beta2 * depth - through_w * (ge2 * m2);
+  const double x0 = double(v[0].x) - px, x1 = double(v[1].x) - px, x2 = double(v[2].x) - px;
+  const double y0 = double(v[0].y) - py, y1 = double(v[1].y) - py, y2 = double(v[2].y) - py;
+  // Corner 0 begins edge 2 against corner 1 and ends edge 1 against corner 2; and so on round.
+  grad[0] = {T(ge1 * y2 - ge2 * y1), T(ge2 * x1 - ge1 * x2), T(gz0)};
+  grad[1] = {T(ge2 * y0 - ge0 * y2), T(ge0 * x2 - ge2 * x0), T(gz1)};
+  grad[2] = {T(ge0 * y1 - ge1 * y0), T(ge1 * x0 - ge0 * x1), T(gz2)};
 }
 
 }  // namespace pyface3d

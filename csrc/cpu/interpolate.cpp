@@ -1,29 +1,96 @@
-// csrc/cpu/interpolate.cpp -- the gradient of the attributes is added pixel by pixel in one order for any threads.
+// csrc/cpu/interpolate.cpp -- the gradient of the attributes is added pixel by pixel in one order for any threads:
+// where several threads share one target, each goes through all its pixels and adds for some of the vertices.
 #include <algorithm>
+#include <type_traits>
 
 #include "core/interpolation.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 
 namespace pyface3d::cpu {
+namespace {
+
+// What forward and backward share.
+template <class T> struct Interpolation {
+  const T* attributes;
+  const int32_t *faces, *face_index;
+  const T* barycentrics;
+  bool shared;
+  int64_t num_verts, num_pixels, channels;
+
+  const int32_t* face(int64_t p) const { return faces + 3 * int64_t(face_index[p]); }
+  const T* image(int64_t p) const { return attributes + (shared ? 0 : p / num_pixels * num_verts * channels); }
+};
+
+// Calls body(n) with the number of channels, a constant where it is a usual one.
+template <class Body> void with_channels(int64_t channels, Body body) {
+  switch (channels) {
+    case 1: return body(std::integral_constant<int64_t, 1>());
+    case 2: return body(std::integral_constant<int64_t, 2>());
+    case 3: return body(std::integral_constant<int64_t, 3>());
+    case 4: return body(std::integral_constant<int64_t, 4>());
+    default: return body(channels);
+  }
+}
+
+template <class T, class Count>
+void interpolate_pixels(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end, T* values) {
+  for (int64_t p = begin; p < end; ++p) {
+    T* value = values + channels * p;
+    if (in.face_index[p] < 0) {
+      for (int64_t k = 0; k < channels; ++k) value[k] = T(0);
+      continue;
+    }
+    const T* a = in.image(p);
+    const int32_t* i = in.face(p);
+    interpolate_at(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels, load3(in.barycentrics, p), value,
+                   channels);
+  }
+}
+
+template <class T, class Count>
+void pull_back_barycentrics(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end,
+                            const T* grad_values, T* grad_barycentrics) {
+  for (int64_t p = begin; p < end; ++p) {
+    Vec3<T> g;
+    if (in.face_index[p] >= 0) {
+      const T* a = in.image(p);
+      const int32_t* i = in.face(p);
+      g = interpolate_vjp_barycentrics(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels,
+                                       grad_values + channels * p, channels);
+    }
+    store3(grad_barycentrics, p, g);
+  }
+}
+
+// Adds the gradients of pixels [begin, end) to the vertices [first, last).
+template <class T, class Count>
+void add_to_attributes(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end, int64_t first,
+                       int64_t last, const T* grad_values, T* grad) {
+  for (int64_t p = begin; p < end; ++p) {
+    if (in.face_index[p] < 0) continue;
+    const int32_t* i = in.face(p);
+    const T* g = grad_values + channels * p;
+    for (int k = 0; k < 3; ++k) {
+      if (i[k] < first || i[k] >= last) continue;
+      const T beta = in.barycentrics[3 * p + k];
+      T* row = grad + i[k] * channels;
+      for (int64_t c = 0; c < channels; ++c) row[c] += beta * g[c];
+    }
+  }
+}
+
+}  // namespace
 
 template <class T>
 void interpolate(const T* attributes, const int32_t* faces, const int32_t* face_index, const T* barycentrics,
                  T* values, int64_t batch, bool shared, int64_t num_verts, int64_t num_pixels, int64_t channels,
                  int threads) {
-  const int64_t grain = std::max<int64_t>(1, 32768 / (channels + 4));
-  parallel_for(threads, batch * num_pixels, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      T* value = values + channels * p;
-      if (face_index[p] < 0) {
-        std::fill(value, value + channels, T(0));
-        continue;
-      }
-      const T* a = attributes + (shared ? 0 : p / num_pixels * num_verts * channels);
-      const int32_t* i = faces + 3 * int64_t(face_index[p]);
-      interpolate_at(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels, load3(barycentrics, p), value,
-                     channels);
-    }
+  const Interpolation<T> in{attributes, faces, face_index, barycentrics, shared, num_verts, num_pixels, channels};
+  const int64_t grain = std::max<int64_t>(1, 131072 / (channels + 4));
+  with_channels(channels, [&](auto count) {
+    parallel_for(threads, batch * num_pixels, grain,
+                 [&](int64_t begin, int64_t end) { interpolate_pixels(in, count, begin, end, values); });
   });
 }
 
@@ -32,38 +99,27 @@ template <class T>
 void interpolate_backward(const T* attributes, const int32_t* faces, const int32_t* face_index, const T* barycentrics,
                           const T* grad_values, T* grad_attributes, T* grad_barycentrics, int64_t batch, bool shared,
                           int64_t num_verts, int64_t num_pixels, int64_t channels, int threads) {
-  if (grad_barycentrics) {
-    const int64_t grain = std::max<int64_t>(1, 32768 / (channels + 4));
-    parallel_for(threads, batch * num_pixels, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) {
-        Vec3<T> g;
-        if (face_index[p] >= 0) {
-          const T* a = attributes + (shared ? 0 : p / num_pixels * num_verts * channels);
-          const int32_t* i = faces + 3 * int64_t(face_index[p]);
-          g = interpolate_vjp_barycentrics(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels,
-                                           grad_values + channels * p, channels);
-        }
-        store3(grad_barycentrics, p, g);
+  const Interpolation<T> in{attributes, faces, face_index, barycentrics, shared, num_verts, num_pixels, channels};
+  const int64_t grain = std::max<int64_t>(1, 131072 / (channels + 4));
+  const int64_t targets = shared ? 1 : batch, pixels = (shared ? batch : 1) * num_pixels;
+  // A thread takes whole targets, or some vertices of each where that is long work.
+  const int64_t parts = targets >= threads || pixels < 8 * grain ? 1 : threads;
+  with_channels(channels, [&](auto count) {
+    if (grad_barycentrics) {
+      parallel_for(threads, batch * num_pixels, grain, [&](int64_t begin, int64_t end) {
+        pull_back_barycentrics(in, count, begin, end, grad_values, grad_barycentrics);
+      });
+    }
+    if (!grad_attributes) return;
+    parallel_for(threads, targets * parts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t target = item / parts, part = item % parts;
+        const int64_t first = num_verts * part / parts, last = num_verts * (part + 1) / parts;
+        T* grad = grad_attributes + target * num_verts * channels;
+        std::fill(grad + first * channels, grad + last * channels, T(0));
+        add_to_attributes(in, count, target * pixels, (target + 1) * pixels, first, last, grad_values, grad);
       }
     });
-  }
-  if (!grad_attributes) return;
-  const int64_t targets = shared ? 1 : batch, images = shared ? batch : 1;
-  parallel_for(threads, targets, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      T* grad = grad_attributes + t * num_verts * channels;
-      std::fill(grad, grad + num_verts * channels, T(0));
-      for (int64_t p = t * num_pixels; p < (t + images) * num_pixels; ++p) {
-        if (face_index[p] < 0) continue;
-        const int32_t* i = faces + 3 * int64_t(face_index[p]);
-        const T* g = grad_values + channels * p;
-        for (int k = 0; k < 3; ++k) {
-          const T beta = barycentrics[3 * p + k];
-          T* row = grad + i[k] * channels;
-          for (int64_t c = 0; c < channels; ++c) row[c] += beta * g[c];
-        }
-      }
-    }
   });
 }
 

@@ -1,8 +1,13 @@
 // csrc/cpu/parallel.cpp -- workers are made at first use, sleep between jobs and are left to the system at exit.
+//
+// Whoever calls does the work too, and waits for no worker that has not begun: where the other cores are busy, a job
+// takes no longer than on one thread. A worker looks out for the next job a moment before it sleeps, because kernels
+// come as several jobs in a row.
 #include "cpu/parallel.h"
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -13,6 +18,12 @@
 
 namespace pyface3d::cpu {
 namespace {
+
+// Returns when `done()` holds or about so long has passed.
+template <class Done> void look_out(std::chrono::microseconds time, Done done) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (!done() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+}
 
 class Pool {
  public:
@@ -31,14 +42,16 @@ class Pool {
       piece_ = piece;
       next_.store(0);
       helpers_ = threads - 1;
-      busy_ = helpers_;
       error_ = nullptr;
+      open_ = true;
       ++job_;
     }
     wake_.notify_all();
     drain();
+    look_out(std::chrono::microseconds(20), [&] { return busy_.load() == 0; });
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [&] { return busy_ == 0; });
+    open_ = false;  // a worker that wakes up now finds nothing to do
+    done_.wait(lock, [&] { return busy_.load() == 0; });
     if (error_) std::rethrow_exception(error_);
     return true;
   }
@@ -63,13 +76,17 @@ class Pool {
     for (;;) {
       {
         std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return job_ != seen; });
-        seen = job_;
-        if (id >= helpers_) continue;  // this job wants fewer threads
+        wake_.wait(lock, [&] { return job_.load() != seen; });
+        seen = job_.load();
+        if (!open_ || id >= helpers_) continue;  // too late, or this job wants fewer threads
+        ++busy_;
       }
       drain();
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (--busy_ == 0) done_.notify_one();
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (--busy_ == 0) done_.notify_one();
+      }
+      look_out(std::chrono::microseconds(50), [&] { return job_.load() != seen; });
     }
   }
 
@@ -78,8 +95,10 @@ class Pool {
   const std::function<void(int64_t, int64_t)>* body_ = nullptr;
   int64_t count_ = 0, piece_ = 1;
   std::atomic<int64_t> next_{0};
-  int workers_ = 0, helpers_ = 0, busy_ = 0;
-  uint64_t job_ = 0;
+  std::atomic<uint64_t> job_{0};
+  std::atomic<int> busy_{0};  // workers that have begun
+  int workers_ = 0, helpers_ = 0;
+  bool open_ = false;
   std::exception_ptr error_;
 };
 
