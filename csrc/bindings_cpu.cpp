@@ -1,5 +1,6 @@
 // csrc/bindings_cpu.cpp -- the CPU entry points; built once per instruction set (PF3D_MODULE).
 #include "bindings.h"
+#include "cpu/dissection.h"
 #include "cpu/kernels.h"
 
 PYBIND11_MODULE(PF3D_MODULE, m) {
@@ -55,4 +56,8 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, blend_gradients_backward);
   PF3D_DEFINE(pyface3d::cpu, antialias);
   PF3D_DEFINE(pyface3d::cpu, antialias_backward);
+  PF3D_DEFINE(pyface3d::cpu, complete_symmetry);
+  PF3D_DEFINE(pyface3d::cpu, complete_symmetry_backward);
+  pyface3d::define(m, "mesh_graph", &pyface3d::cpu::mesh_graph);
+  pyface3d::define(m, "nested_dissection", &pyface3d::cpu::nested_dissection);
 }

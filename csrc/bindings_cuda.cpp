@@ -39,4 +39,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, occlusion_weights);
   PF3D_DEFINE(pyface3d::cuda, antialias);
   PF3D_DEFINE(pyface3d::cuda, antialias_backward);
+  PF3D_DEFINE(pyface3d::cuda, complete_symmetry);
+  PF3D_DEFINE(pyface3d::cuda, complete_symmetry_backward);
 }

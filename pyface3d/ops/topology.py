@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyface3d.ops._kernels import cpu_kernels
 from pyface3d.ops.fragments import Fragments
 
 
@@ -55,6 +56,7 @@ class Topology:
         """Sets what is made on demand back to nothing."""
         self._vertex_faces: tuple[Tensor, Tensor] | None = None
         self._opposite_corners: Tensor | None = None
+        self._dissection: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         # What `rasterize_uvs` has made of this topology, by height, width and dtype.
         self.charts: dict[tuple[int, int, torch.dtype], Fragments] = {}
 
@@ -96,6 +98,18 @@ class Topology:
         if self._opposite_corners is None:
             self._opposite_corners = _corners_across_edges(self.faces)
         return self._opposite_corners
+
+    @property
+    def dissection(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The graph of the edges and an order for sparse elimination, all int32.
+
+        Neighbours of each vertex as CSR, rising, without itself: offsets (V + 1,) and neighbours (6 F,), −1 behind the
+        last. Nested dissection: vertices in the order of elimination (V,), and for each place of it the number of its
+        block (V,), a separator or a piece too small to cut.
+        """
+        if self._dissection is None:
+            self._dissection = _dissect(self.faces, self.num_verts)
+        return self._dissection
 
     @cached_property
     def _edge_tables(self) -> tuple[Tensor, Tensor]:
@@ -165,6 +179,28 @@ def _corners_across_edges(faces: Tensor) -> Tensor:
 @_corners_across_edges.register_fake
 def _(faces: Tensor) -> Tensor:
     return torch.empty_like(faces)
+
+
+@torch.library.custom_op("pyface3d::dissect", mutates_args=())
+def _dissect(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    host = faces.cpu()
+    tables = _dissection_tables(host, num_verts)
+    offsets, neighbours, order, blocks = (table.data_ptr() for table in tables)
+    kernels = cpu_kernels()
+    kernels.mesh_graph(host.data_ptr(), offsets, neighbours, len(host), num_verts)
+    kernels.nested_dissection(offsets, neighbours, order, blocks, num_verts)
+    offsets, neighbours, order, blocks = (table.to(faces.device) for table in tables)
+    return offsets, neighbours, order, blocks
+
+
+@_dissect.register_fake
+def _dissection_tables(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        faces.new_empty(num_verts + 1),
+        faces.new_empty(2 * faces.numel()),
+        faces.new_empty(num_verts),
+        faces.new_empty(num_verts),
+    )
 
 
 def _checked_faces(name: str, faces: Tensor, limit: int) -> Tensor:
