@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "core/interpolation.h"
+#include "core/offsets.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 
@@ -18,8 +19,8 @@ template <class T> struct Interpolation {
   bool shared;
   int64_t num_verts, num_pixels, channels;
 
-  const int32_t* face(int64_t p) const { return faces + 3 * int64_t(face_index[p]); }
-  const T* image(int64_t p) const { return attributes + (shared ? 0 : p / num_pixels * num_verts * channels); }
+  const int32_t* face(int64_t p) const { return faces + corner_offset(face_index[p]); }
+  const T* image(int64_t p) const { return attributes + (shared ? 0 : verts_offset(p / num_pixels, num_verts, channels)); }
 };
 
 // Calls body(n) with the number of channels, a constant where it is a usual one.
@@ -115,7 +116,7 @@ void interpolate_backward(const T* attributes, const int32_t* faces, const int32
       for (int64_t item = begin; item < end; ++item) {
         const int64_t target = item / parts, part = item % parts;
         const int64_t first = num_verts * part / parts, last = num_verts * (part + 1) / parts;
-        T* grad = grad_attributes + target * num_verts * channels;
+        T* grad = grad_attributes + verts_offset(target, num_verts, channels);
         std::fill(grad + first * channels, grad + last * channels, T(0));
         add_to_attributes(in, count, target * pixels, (target + 1) * pixels, first, last, grad_values, grad);
       }

@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/offsets.h"
 #include "core/raster.h"
 #include "cpu/corner_lanes.h"
 
@@ -77,7 +78,7 @@ template <class T> struct Scene {
   int width, height, band_shift;  // a band is 2^band_shift rows
   bool cull_back, one_band;
 
-  const int32_t* row(int32_t face) const { return faces + 3 * int64_t(face); }
+  const int32_t* row(int32_t face) const { return faces + corner_offset(face); }
   int band(int y) const { return y >> band_shift; }
 };
 

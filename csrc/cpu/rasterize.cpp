@@ -7,6 +7,7 @@
 #include <atomic>
 #include <vector>
 
+#include "core/offsets.h"
 #include "core/raster.h"
 #include "cpu/kernels.h"
 #include "cpu/corner_lanes.h"
@@ -215,8 +216,8 @@ void rasterize(const T* verts_image, const int32_t* faces, int32_t* face_index, 
   const bool by_image = batch >= threads;  // else threads share out one image after another
   parallel_for(by_image ? threads : 1, batch, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t pixels = b * height * width;
-      rasterize_image(verts_image + 3 * num_verts * b, faces, face_index + pixels, barycentrics + 3 * pixels,
+      const int64_t pixels = image_offset(b, height, width);
+      rasterize_image(verts_image + verts_offset(b, num_verts, 3), faces, face_index + pixels, barycentrics + 3 * pixels,
                       depth + pixels, num_verts, num_faces, int(height), int(width), cull_back, perspective,
                       by_image ? 1 : threads);
     }

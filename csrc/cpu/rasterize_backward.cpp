@@ -4,6 +4,7 @@
 // are added in order. The cut depends on the size of the image alone, so the bits do not depend on the threads.
 #include <algorithm>
 
+#include "core/offsets.h"
 #include "core/raster.h"
 #include "cpu/corner_lanes.h"
 #include "cpu/kernels.h"
@@ -40,7 +41,7 @@ template <class T, class Add> void pull_back(const Image<T>& image, int64_t row_
     const int32_t* face[kFaceLanes];
     for (int l = 0; l < kFaceLanes; ++l) {
       const int64_t p = position[l];
-      face[l] = image.faces + 3 * int64_t(image.face_index[p]);
+      face[l] = image.faces + corner_offset(image.face_index[p]);
       for (int k = 0; k < 3; ++k) seed[k][l] = image.grad_barycentrics ? image.grad_barycentrics[3 * p + k] : T(0);
       seed[3][l] = image.grad_depth ? image.grad_depth[p] : T(0);
     }
@@ -107,8 +108,8 @@ void rasterize_backward(const T* verts_image, const int32_t* faces, const int32_
     RasterVertex<T>* verts = scratch<RasterVertex<T>>(num_verts);
     T* sums = scratch<T>((bands - 1) * size);  // of all bands but the first, which has grad_verts
     for (int64_t b = begin; b < end; ++b) {
-      prepare_vertices(verts_image + size * b, num_verts, perspective, verts);
-      const int64_t first = b * height * width;
+      prepare_vertices(verts_image + verts_offset(b, num_verts, 3), num_verts, perspective, verts);
+      const int64_t first = image_offset(b, height, width);
       const Image<T> image{verts,
                            faces,
                            face_index + first,
@@ -116,7 +117,7 @@ void rasterize_backward(const T* verts_image, const int32_t* faces, const int32_
                            grad_depth ? grad_depth + first : nullptr,
                            int32_t(width),
                            perspective};
-      T* grad = grad_verts + size * b;
+      T* grad = grad_verts + verts_offset(b, num_verts, 3);
       parallel_for(per_image, bands, 1, [&](int64_t band_begin, int64_t band_end) {
         for (int64_t band = band_begin; band < band_end; ++band) {
           T* sum = band == 0 ? grad : sums + (band - 1) * size;

@@ -1,6 +1,7 @@
 """Slow float64 twins of the rasteriser's ops, straight from their definitions; scenes to try them on."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -109,3 +110,61 @@ def seen_from_camera(points: np.ndarray, focal: float, height: int, width: int) 
     """Camera frame (x right, y down, z forward) to (u, v, depth), the pinhole formula."""
     z = points[..., 2:]
     return np.concatenate([focal * points[..., :2] / z + np.array([width / 2, height / 2]), z], -1)
+
+
+class Rays(NamedTuple):
+    """What the rays of a picture hit: face (H, W) or -1, depth (H, W) or 0, margin (H, W): how near the nearest two
+    answers are, in barycentrics to an edge or relatively in depth to the next face."""
+
+    face: np.ndarray
+    depth: np.ndarray
+    margin: np.ndarray
+
+
+def cast_rays(
+    verts_image: Tensor, topology: Topology, height: int, width: int, cull_back: bool = True, reach: float | None = None
+) -> Rays:
+    """The ray of every pixel against the faces in 3D, by the method of Moeller and Trumbore (1997), in float64.
+
+    The camera stands at the origin; its focal length is the longer side. With ``reach`` only the faces whose corners'
+    box comes that near to the pixel's middle are tried; without it all are. All corners must lie in front.
+    """
+    verts = verts_image.detach().cpu().double().numpy()
+    faces = topology.faces.cpu().numpy()
+    focal = max(height, width)
+    points = np.concatenate([verts[:, :2] * verts[:, 2:] / focal, verts[:, 2:]], -1)[faces]
+    corners = verts[faces][..., :2]
+    if reach is None:
+        low, high = np.zeros((len(faces), 2), int), np.broadcast_to([width - 1, height - 1], (len(faces), 2))
+    else:
+        low = np.clip(np.floor(corners.min(1) - 0.5 - reach), 0, None).astype(int)
+        high = np.clip(np.ceil(corners.max(1) - 0.5 + reach), None, [width - 1, height - 1]).astype(int)
+    extent = np.clip(high - low + 1, 0, None)
+    count = extent.prod(1)
+    face = np.repeat(np.arange(len(faces)), count)
+    k = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
+    x, y = low[face, 0] + k % extent[face, 0], low[face, 1] + k // extent[face, 0]
+
+    ray = np.stack([(x + 0.5) / focal, (y + 0.5) / focal, np.ones(len(face))], -1)
+    a, first, second = points[face, 0], (points[:, 1] - points[:, 0])[face], (points[:, 2] - points[:, 0])[face]
+    p = np.cross(ray, second)
+    det = (p * first).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        b1 = -(p * a).sum(-1) / det
+        q = np.cross(-a, first)
+        b2, t = (ray * q).sum(-1) / det, (second * q).sum(-1) / det
+    least = np.minimum(np.minimum(b1, b2), 1 - b1 - b2)
+    wanted = (det > 0) | (not cull_back and det < 0)  # det > 0: the ray comes from outside
+
+    pixel = y * width + x
+    margin = np.full(height * width, np.inf)
+    np.minimum.at(margin, pixel[np.isfinite(least)], np.abs(least[np.isfinite(least)]))
+    hit = np.flatnonzero(wanted & (least >= 0) & (t > 0))
+    hit = hit[np.lexsort((face[hit], t[hit], pixel[hit]))]
+    new = np.r_[True, pixel[hit][1:] != pixel[hit][:-1]]
+    index, depth = np.full(height * width, -1), np.zeros(height * width)
+    index[pixel[hit[new]]], depth[pixel[hit[new]]] = face[hit[new]], t[hit[new]]
+    gap = t[hit[1:]] / t[hit[:-1]] - 1  # to the face behind
+    np.minimum.at(margin, pixel[hit[1:]][~new[1:]], gap[~new[1:]])
+    size = (height, width)
+    return Rays(index.reshape(size), depth.reshape(size), margin.reshape(size))
