@@ -2,6 +2,7 @@
 #include "bindings.h"
 #include "cpu/dissection.h"
 #include "cpu/kernels.h"
+#include "cpu/mesh_cholesky.h"
 
 PYBIND11_MODULE(PF3D_MODULE, m) {
   // Which modules this processor can run, best first; asked of the baseline module only.
@@ -60,4 +61,5 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, complete_symmetry_backward);
   pyface3d::define(m, "mesh_graph", &pyface3d::cpu::mesh_graph);
   pyface3d::define(m, "nested_dissection", &pyface3d::cpu::nested_dissection);
+  pyface3d::define(m, "mesh_cholesky_bytes", &pyface3d::cpu::mesh_cholesky_bytes);
 }

@@ -94,6 +94,7 @@ void MeshCholesky::find_sequence() {
   children_.resize(num_blocks);
   for (int32_t b = 0; b < num_blocks; ++b)
     if (parent_[b] >= 0) children_[child_offset_[parent_[b] + 1]++] = b;
+  in_task_.assign(num_blocks, 0);
   sequence_.clear();
   mark_.assign(child_offset_.begin(), child_offset_.end());
   for (int32_t root = 0; root < num_blocks; ++root) {
@@ -227,6 +228,12 @@ void MeshCholesky::substitute(int32_t b, double* values, Workspace& work) const 
     for (int q = 0; q < kRhs; ++q) values[kRhs * (first_[b] + j) + q] = x[q * stride + j];
 }
 
+int64_t MeshCholesky::all_bytes() const {
+  const int64_t integers = 4 * vertex_.size() + unknown_of_.size() + edges_.size() + 3 * rows_.size() + 12 * first_.size();
+  const int64_t numbers = factor_size_ + 4 * size() + stack_needed(0, static_cast<int32_t>(parent_.size()), true);
+  return 4 * integers + 8 * numbers;
+}
+
 void MeshCholesky::solve(const double* diagonal, double* values, int threads) {
   const int32_t num_blocks = static_cast<int32_t>(parent_.size());
   find_tasks(threads);
@@ -271,6 +278,14 @@ void MeshCholesky::solve(const double* diagonal, double* values, int threads) {
     for (int64_t t = begin; t < end; ++t)
       for (int32_t i = tasks_[t].end - 1; i >= tasks_[t].begin; --i) substitute(sequence_[i], values, workspaces_[t]);
   });
+}
+
+void mesh_cholesky_bytes(const int32_t* offsets, const int32_t* neighbours, const int32_t* order,
+                         const int32_t* blocks, const uint8_t* chosen, int64_t* bytes, int64_t num_verts) {
+  MeshCholesky cholesky;
+  cholesky.analyse(offsets, neighbours, order, blocks, chosen, 0xff, num_verts);
+  bytes[0] = cholesky.factor_bytes();
+  bytes[1] = cholesky.all_bytes();
 }
 
 }  // namespace pyface3d::cpu

@@ -20,7 +20,9 @@ class MeshCholesky {
   // Solves for three right-hand sides: diagonal (n), values (n, 3) -> overwritten by the solution.
   void solve(const double* diagonal, double* values, int threads);
 
-  int64_t factor_bytes() const { return static_cast<int64_t>(factor_size_) * 8; }
+  // Memory that `solve` needs on one thread: the factor, and all of it with stack and structure.
+  int64_t factor_bytes() const { return 8 * factor_size_; }
+  int64_t all_bytes() const;
 
  private:
   struct Workspace {
@@ -57,5 +59,9 @@ class MeshCholesky {
   std::vector<Workspace> workspaces_;
   std::vector<int32_t> pairs_, ancestor_, mark_;
 };
+
+// For the record of a benchmark: both figures for a choice of vertices, into bytes (2).
+void mesh_cholesky_bytes(const int32_t* offsets, const int32_t* neighbours, const int32_t* order,
+                         const int32_t* blocks, const uint8_t* chosen, int64_t* bytes, int64_t num_verts);
 
 }  // namespace pyface3d::cpu
