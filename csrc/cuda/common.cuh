@@ -1,4 +1,4 @@
-// csrc/cuda/common.cuh -- launches, error checks and atomics shared by the CUDA kernels.
+// csrc/cuda/common.cuh -- launches and error checks shared by the CUDA kernels.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -7,7 +7,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/vec.h"
 #include "cuda/kernels.h"
 #include "cuda/launch.cuh"
 
@@ -43,11 +42,5 @@ void launch(void (*kernel)(P...), int64_t items, Stream stream, const A&... args
 #define PF3D_GRID_STRIDE(index, count)                                                   \
   for (int64_t index = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;      \
        index < (count); index += static_cast<int64_t>(gridDim.x) * blockDim.x)
-
-template <class T> __device__ __forceinline__ void atomic_add3(T* rows, int64_t i, Vec3<T> v) {
-  atomicAdd(rows + 3 * i, v.x);
-  atomicAdd(rows + 3 * i + 1, v.y);
-  atomicAdd(rows + 3 * i + 2, v.z);
-}
 
 }  // namespace pyface3d::cuda

@@ -1,7 +1,8 @@
-// csrc/cuda/interpolate.cu -- one thread a value; the gradient of the attributes adds atomically, in no fixed order.
+// csrc/cuda/interpolate.cu -- one thread a value; the gradient of the attributes is added up (sums.cuh).
 #include "core/interpolation.h"
 #include "cuda/common.cuh"
 #include "cuda/kernels.h"
+#include "cuda/sums.cuh"
 
 namespace pyface3d::cuda {
 namespace {
@@ -23,16 +24,16 @@ __global__ void forward_kernel(const T* attributes, const int32_t* faces, const 
   }
 }
 
-template <class T>
+template <class T, class Sum>
 __global__ void attributes_kernel(const int32_t* faces, const int32_t* face_index, const T* barycentrics,
-                                  const T* grad_values, T* grad_attributes, bool shared, int64_t num_verts,
+                                  const T* grad_values, Sum grad_attributes, bool shared, int64_t num_verts,
                                   int64_t num_pixels, int64_t channels, int64_t items) {
   PF3D_GRID_STRIDE(k, items) {
     const int64_t p = k / channels;
     if (face_index[p] < 0) continue;
-    T* grad = grad_attributes + (shared ? 0 : p / num_pixels * num_verts * channels) + k % channels;
+    const Sum grad = grad_attributes + ((shared ? 0 : p / num_pixels * num_verts * channels) + k % channels);
     const int32_t* i = faces + 3 * int64_t(face_index[p]);
-    for (int c = 0; c < 3; ++c) atomicAdd(grad + i[c] * channels, barycentrics[3 * p + c] * grad_values[k]);
+    for (int c = 0; c < 3; ++c) add_to(grad + i[c] * channels, barycentrics[3 * p + c] * grad_values[k]);
   }
 }
 
@@ -67,17 +68,18 @@ void interpolate(const T* attributes, const int32_t* faces, const int32_t* face_
 template <class T>
 void interpolate_backward(const T* attributes, const int32_t* faces, const int32_t* face_index, const T* barycentrics,
                           const T* grad_values, T* grad_attributes, T* grad_barycentrics, int64_t batch, bool shared,
-                          int64_t num_verts, int64_t num_pixels, int64_t channels, Stream stream) {
+                          int64_t num_verts, int64_t num_pixels, int64_t channels, int64_t* workspace,
+                          Stream stream) {
   const int64_t pixels = batch * num_pixels, items = pixels * channels;
   if (grad_attributes) {
-    const int64_t rows = (shared ? 1 : batch) * num_verts;
-    PF3D_CUDA_CHECK(cudaMemsetAsync(grad_attributes, 0, sizeof(T) * rows * channels, stream));
-    if (items > 0) {
-      launch(attributes_kernel<T>, items, stream, faces, face_index, barycentrics, grad_values, grad_attributes,
+    const auto draw = [&](auto grad) {
+      launch(attributes_kernel<T, decltype(grad)>, items, stream, faces, face_index, barycentrics, grad_values, grad,
              shared, num_verts, num_pixels, channels, items);
-    }
+    };
+    const int64_t size = (shared ? 1 : batch) * num_verts * channels, terms = 3 * (shared ? pixels : num_pixels);
+    add_up(stream, draw, Summed<T>{grad_attributes, size, terms, workspace});
   }
-  if (grad_barycentrics && pixels > 0) {
+  if (grad_barycentrics) {
     launch(barycentrics_kernel<T>, pixels, stream, attributes, faces, face_index, grad_values, grad_barycentrics,
            shared, num_verts, num_pixels, channels, pixels);
   }
@@ -87,7 +89,7 @@ void interpolate_backward(const T* attributes, const int32_t* faces, const int32
   template void interpolate(const T*, const int32_t*, const int32_t*, const T*, T*, int64_t, bool, int64_t, int64_t, \
                             int64_t, Stream);                                                                        \
   template void interpolate_backward(const T*, const int32_t*, const int32_t*, const T*, const T*, T*, T*, int64_t,  \
-                                     bool, int64_t, int64_t, int64_t, Stream);
+                                     bool, int64_t, int64_t, int64_t, int64_t*, Stream);
 PF3D_INSTANTIATE(float)
 PF3D_INSTANTIATE(double)
 

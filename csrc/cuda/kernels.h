@@ -1,4 +1,5 @@
 // csrc/cuda/kernels.h -- every CUDA entry point; `stream` is always last. Same arrays as cpu/kernels.h, on the device.
+// `workspace`: 1 + 2 n words for a repeatable sum of n gradients (sums.cuh), or null.
 #pragma once
 #include <cstdint>
 
@@ -15,7 +16,7 @@ void face_normals(const T* verts, const int32_t* faces, T* normals, int64_t batc
                   int64_t num_faces, Stream stream);
 template <class T>
 void face_normals_backward(const T* verts, const int32_t* faces, const T* grad_normals, T* grad_verts,
-                           int64_t batch, int64_t num_verts, int64_t num_faces, Stream stream);
+                           int64_t batch, int64_t num_verts, int64_t num_faces, int64_t* workspace, Stream stream);
 
 // verts_image (B, V, 3), faces (F, 3) -> face_index (B, H, W), barycentrics (B, H, W, 3), depth (B, H, W)
 template <class T>
@@ -26,7 +27,8 @@ void rasterize(const T* verts_image, const int32_t* faces, int32_t* face_index, 
 template <class T>
 void rasterize_backward(const T* verts_image, const int32_t* faces, const int32_t* face_index,
                         const T* grad_barycentrics, const T* grad_depth, T* grad_verts, int64_t batch,
-                        int64_t num_verts, int64_t height, int64_t width, bool perspective, Stream stream);
+                        int64_t num_verts, int64_t height, int64_t width, bool perspective, int64_t* workspace,
+                        Stream stream);
 
 // attributes (B, V, C), or (V, C) when shared; P = H W pixels an image -> values (B, P, C)
 template <class T>
@@ -37,7 +39,8 @@ void interpolate(const T* attributes, const int32_t* faces, const int32_t* face_
 template <class T>
 void interpolate_backward(const T* attributes, const int32_t* faces, const int32_t* face_index, const T* barycentrics,
                           const T* grad_values, T* grad_attributes, T* grad_barycentrics, int64_t batch, bool shared,
-                          int64_t num_verts, int64_t num_pixels, int64_t channels, Stream stream);
+                          int64_t num_verts, int64_t num_pixels, int64_t channels, int64_t* workspace,
+                          Stream stream);
 
 // verts_image (B, V, 3), face_index and depth (B, H, W) -> visible (B, V)
 template <class T>
@@ -62,7 +65,7 @@ void shade_spherical_harmonics(const T* normals, const T* light, const T* albedo
 template <class T>
 void shade_spherical_harmonics_backward(const T* normals, const T* light, const T* albedo, const T* grad_shaded,
                                         T* grad_normals, T* grad_light, T* grad_albedo, int64_t batch, int64_t count,
-                                        Stream stream);
+                                        int64_t* workspace, Stream stream);
 
 // texture (B or 1, Ht, Wt, C), uvs (B, N, 2) -> colours (B, N, C); filter and wrap as in core/texture.h; a null gradient
 // is not wanted
@@ -72,7 +75,7 @@ void sample_texture(const T* texture, const T* uvs, T* colours, int64_t textures
 template <class T>
 void sample_texture_backward(const T* texture, const T* uvs, const T* grad_colours, T* grad_texture, T* grad_uvs,
                              int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
-                             int64_t count, int filter, int wrap, Stream stream);
+                             int64_t count, int filter, int wrap, int64_t* workspace, Stream stream);
 
 // The same with uvs made on the way from face_index (B, N), barycentrics (B, N, 3), uvs (T, 2) and uv_faces (F, 3).
 template <class T>
@@ -84,7 +87,8 @@ template <class T>
 void render_texture_backward(const T* texture, const int32_t* face_index, const T* barycentrics, const T* uvs,
                              const int32_t* uv_faces, const T* grad_colours, T* grad_texture, T* grad_barycentrics,
                              int64_t textures, int64_t height, int64_t width, int64_t channels, int64_t batch,
-                             int64_t count, int64_t num_faces, int filter, int wrap, Stream stream);
+                             int64_t count, int64_t num_faces, int filter, int wrap, int64_t* workspace,
+                             Stream stream);
 
 // texture (B or 1, Ht, Wt, C) -> the levels of its mip pyramid above it, one after the other (B or 1, P, C); core/mip.h
 template <class T>
@@ -105,7 +109,8 @@ template <class T>
 void sample_texture_trilinear_backward(const T* texture, const T* above, const T* uvs, const T* footprints,
                                        const T* grad_colours, T* grad_texture, T* grad_above, T* grad_uvs,
                                        int64_t textures, int64_t height, int64_t width, int64_t channels,
-                                       int64_t batch, int64_t count, int wrap, Stream stream);
+                                       int64_t batch, int64_t count, int wrap, int64_t* texture_workspace,
+                                       int64_t* above_workspace, Stream stream);
 template <class T>
 void render_texture_trilinear(const T* texture, const T* above, const int32_t* face_index, const T* barycentrics,
                               const T* uvs, const int32_t* uv_faces, const T* footprints, T* colours,
@@ -117,7 +122,7 @@ void render_texture_trilinear_backward(const T* texture, const T* above, const i
                                        const T* footprints, const T* grad_colours, T* grad_texture, T* grad_above,
                                        T* grad_barycentrics, int64_t textures, int64_t height, int64_t width,
                                        int64_t channels, int64_t batch, int64_t count, int64_t num_faces, int wrap,
-                                       Stream stream);
+                                       int64_t* texture_workspace, int64_t* above_workspace, Stream stream);
 
 // verts_image (B, V, 3), face_index (B, H, W) -> d(u, v)/d(x, y) at every pixel (B, H, W, 2, 2)
 template <class T>

@@ -4,6 +4,7 @@
 #include "core/raster.h"
 #include "cuda/common.cuh"
 #include "cuda/kernels.h"
+#include "cuda/sums.cuh"
 
 namespace pyface3d::cuda {
 namespace {
@@ -94,9 +95,9 @@ template <class T> __global__ void resolve_kernel(Scene<T> scene, T* barycentric
   }
 }
 
-template <class T>
+template <class T, class Sum>
 __global__ void backward_kernel(const T* verts_image, const int32_t* faces, const int32_t* face_index,
-                                const T* grad_barycentrics, const T* grad_depth, T* grad_verts, int64_t num_verts,
+                                const T* grad_barycentrics, const T* grad_depth, Sum grad_verts, int64_t num_verts,
                                 int64_t image, int64_t width, bool perspective, int64_t pixels) {
   PF3D_GRID_STRIDE(p, pixels) {
     if (face_index[p] < 0) continue;
@@ -107,7 +108,7 @@ __global__ void backward_kernel(const T* verts_image, const int32_t* faces, cons
     Vec3<T> g[3];
     raster_vjp(v, T(p % width) + T(0.5), T(p % image / width) + T(0.5), perspective,
                grad_barycentrics ? load3(grad_barycentrics, p) : Vec3<T>{}, grad_depth ? grad_depth[p] : T(0), g);
-    for (int k = 0; k < 3; ++k) atomic_add3(grad_verts + offset, face[k], g[k]);
+    for (int k = 0; k < 3; ++k) add3_to(grad_verts + offset, face[k], g[k]);
   }
 }
 
@@ -133,19 +134,21 @@ void rasterize(const T* verts_image, const int32_t* faces, int32_t* face_index, 
 template <class T>
 void rasterize_backward(const T* verts_image, const int32_t* faces, const int32_t* face_index,
                         const T* grad_barycentrics, const T* grad_depth, T* grad_verts, int64_t batch,
-                        int64_t num_verts, int64_t height, int64_t width, bool perspective, Stream stream) {
-  PF3D_CUDA_CHECK(cudaMemsetAsync(grad_verts, 0, sizeof(T) * 3 * batch * num_verts, stream));
-  const int64_t pixels = batch * height * width;
-  if (pixels == 0) return;
-  launch(backward_kernel<T>, pixels, stream, verts_image, faces, face_index, grad_barycentrics, grad_depth,
-         grad_verts, num_verts, height * width, width, perspective, pixels);
+                        int64_t num_verts, int64_t height, int64_t width, bool perspective, int64_t* workspace,
+                        Stream stream) {
+  const int64_t image = height * width, pixels = batch * image;
+  const auto draw = [&](auto grad) {
+    launch(backward_kernel<T, decltype(grad)>, pixels, stream, verts_image, faces, face_index, grad_barycentrics,
+           grad_depth, grad, num_verts, image, width, perspective, pixels);
+  };
+  add_up(stream, draw, Summed<T>{grad_verts, 3 * batch * num_verts, 3 * image, workspace});
 }
 
 #define PF3D_INSTANTIATE(T)                                                                                            \
   template void rasterize(const T*, const int32_t*, int32_t*, T*, T*, int64_t, int64_t, int64_t, int64_t, int64_t,     \
                           bool, bool, Stream);                                                                         \
   template void rasterize_backward(const T*, const int32_t*, const int32_t*, const T*, const T*, T*, int64_t, int64_t, \
-                                   int64_t, int64_t, bool, Stream);
+                                   int64_t, int64_t, bool, int64_t*, Stream);
 PF3D_INSTANTIATE(float)
 PF3D_INSTANTIATE(double)
 

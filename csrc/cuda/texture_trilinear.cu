@@ -1,9 +1,10 @@
 // csrc/cuda/texture_trilinear.cu -- sample_texture and render_texture through a mip pyramid: one thread a pixel; the
-// gradients of texture and pyramid are added atomically, in no fixed order.
+// gradients of texture and pyramid are added up (sums.cuh).
 #include "core/mip.h"
 
 #include "cuda/common.cuh"
 #include "cuda/kernels.h"
+#include "cuda/sums.cuh"
 
 namespace pyface3d::cuda {
 namespace {
@@ -38,9 +39,9 @@ template <class T> __device__ void store_gradient(const FragmentUvs<T>& source, 
 }
 
 // grad_source: of the uvs or of the barycentrics, may be null; grad_texture and grad_above may both be.
-template <class T, class Uvs>
+template <class T, class Uvs, class Sum>
 __global__ void backward_kernel(Pyramid<T> pyramid, Uvs source, const T* footprints, const T* grad_colours,
-                                T* grad_texture, T* grad_above, T* grad_source, int64_t count, int64_t items) {
+                                Sum grad_texture, Sum grad_above, T* grad_source, int64_t count, int64_t items) {
   const int64_t channels = pyramid.texture.channels;
   PF3D_GRID_STRIDE(pixel, items) {
     const Vec2<T> uv = source.at(pixel);
@@ -53,19 +54,19 @@ __global__ void backward_kernel(Pyramid<T> pyramid, Uvs source, const T* footpri
       const Patch at = patch_of(taps, pyramid.levels.width[level], channels);
       const T s = taps.x.t, t = taps.y.t, weight = reads.weight(k);
       if (grad_texture) {
-        T* out = (level == 0 ? grad_texture : grad_above) + pyramid.first(pixel / count, level);
+        const Sum out = (level == 0 ? grad_texture : grad_above) + pyramid.first(pixel / count, level);
         for (int64_t c = 0; c < channels; ++c) {
           const T share = g[c] * weight;
-          atomicAdd(out + at.a + c, share * ((T(1) - s) * (T(1) - t)));
-          if (taps.x.step) atomicAdd(out + at.b + c, share * (s * (T(1) - t)));
-          if (taps.y.step) atomicAdd(out + at.c + c, share * ((T(1) - s) * t));
-          if (taps.x.step && taps.y.step) atomicAdd(out + at.d + c, share * (s * t));
+          add_to(out + (at.a + c), share * ((T(1) - s) * (T(1) - t)));
+          if (taps.x.step) add_to(out + (at.b + c), share * (s * (T(1) - t)));
+          if (taps.y.step) add_to(out + (at.c + c), share * ((T(1) - s) * t));
+          if (taps.x.step && taps.y.step) add_to(out + (at.d + c), share * (s * t));
         }
       }
-      if (grad_source)
+      if (SumTraits<Sum>::kLast && grad_source)
         grad = grad + bilinear_vjp_uv(pyramid.texels(pixel / count, level), at, taps, g, channels) * weight;
     }
-    if (grad_source) store_gradient(source, grad_source, pixel, grad);
+    if (SumTraits<Sum>::kLast && grad_source) store_gradient(source, grad_source, pixel, grad);
   }
 }
 
@@ -78,16 +79,16 @@ void forward(const Pyramid<T>& pyramid, const Uvs& source, const T* footprints, 
 
 template <class T, class Uvs>
 void backward(const Pyramid<T>& pyramid, const Uvs& source, const T* footprints, const T* grad_colours,
-              T* grad_texture, T* grad_above, T* grad_source, int64_t batch, int64_t count, Stream stream) {
-  if (grad_texture) {
-    const Texture<T>& texture = pyramid.texture;
-    PF3D_CUDA_CHECK(cudaMemsetAsync(grad_texture, 0, sizeof(T) * texture.batch * texture.size(), stream));
-    const int64_t numbers = texture.batch * pyramid.levels.texels * texture.channels;
-    if (numbers > 0) PF3D_CUDA_CHECK(cudaMemsetAsync(grad_above, 0, sizeof(T) * numbers, stream));
-  }
-  const int64_t items = batch * count;
-  launch(backward_kernel<T, Uvs>, items, stream, pyramid, source, footprints, grad_colours, grad_texture, grad_above,
-         grad_source, count, items);
+              T* grad_texture, T* grad_above, T* grad_source, int64_t batch, int64_t count, int64_t* texture_workspace,
+              int64_t* above_workspace, Stream stream) {
+  const Texture<T>& texture = pyramid.texture;
+  const int64_t items = batch * count, terms = 4 * (texture.batch == 1 ? items : count);
+  const auto draw = [&](auto texture_sum, auto above_sum) {
+    launch(backward_kernel<T, Uvs, decltype(texture_sum)>, items, stream, pyramid, source, footprints, grad_colours,
+           texture_sum, above_sum, grad_source, count, items);
+  };
+  add_up(stream, draw, Summed<T>{grad_texture, texture.batch * texture.size(), terms, texture_workspace},
+         Summed<T>{grad_above, texture.batch * pyramid.levels.texels * texture.channels, terms, above_workspace});
 }
 
 }  // namespace
@@ -104,9 +105,11 @@ template <class T>
 void sample_texture_trilinear_backward(const T* texture, const T* above, const T* uvs, const T* footprints,
                                        const T* grad_colours, T* grad_texture, T* grad_above, T* grad_uvs,
                                        int64_t textures, int64_t height, int64_t width, int64_t channels,
-                                       int64_t batch, int64_t count, int wrap, Stream stream) {
+                                       int64_t batch, int64_t count, int wrap, int64_t* texture_workspace,
+                                       int64_t* above_workspace, Stream stream) {
   backward(pyramid_of(texture, above, textures, height, width, channels, wrap), GivenUvs<T>{uvs}, footprints,
-           grad_colours, grad_texture, grad_above, grad_uvs, batch, count, stream);
+           grad_colours, grad_texture, grad_above, grad_uvs, batch, count, texture_workspace, above_workspace,
+           stream);
 }
 
 template <class T>
@@ -125,23 +128,25 @@ void render_texture_trilinear_backward(const T* texture, const T* above, const i
                                        const T* footprints, const T* grad_colours, T* grad_texture, T* grad_above,
                                        T* grad_barycentrics, int64_t textures, int64_t height, int64_t width,
                                        int64_t channels, int64_t batch, int64_t count, int64_t num_faces, int wrap,
-                                       Stream stream) {
+                                       int64_t* texture_workspace, int64_t* above_workspace, Stream stream) {
   backward(pyramid_of(texture, above, textures, height, width, channels, wrap),
            FragmentUvs<T>{face_index, barycentrics, uvs, uv_faces, num_faces}, footprints, grad_colours, grad_texture,
-           grad_above, grad_barycentrics, batch, count, stream);
+           grad_above, grad_barycentrics, batch, count, texture_workspace, above_workspace, stream);
 }
 
 #define PF3D_INSTANCES(T)                                                                                            \
   template void sample_texture_trilinear(const T*, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t,      \
                                          int64_t, int64_t, int64_t, int, Stream);                                    \
   template void sample_texture_trilinear_backward(const T*, const T*, const T*, const T*, const T*, T*, T*, T*,      \
-                                                  int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, Stream); \
+                                                  int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int,         \
+                                                  int64_t*, int64_t*, Stream);                                       \
   template void render_texture_trilinear(const T*, const T*, const int32_t*, const T*, const T*, const int32_t*,     \
                                          const T*, T*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,         \
                                          int64_t, int, Stream);                                                      \
   template void render_texture_trilinear_backward(const T*, const T*, const int32_t*, const T*, const T*,            \
                                                   const int32_t*, const T*, const T*, T*, T*, T*, int64_t, int64_t,  \
-                                                  int64_t, int64_t, int64_t, int64_t, int64_t, int, Stream)
+                                                  int64_t, int64_t, int64_t, int64_t, int64_t, int, int64_t*,        \
+                                                  int64_t*, Stream)
 PF3D_INSTANCES(float);
 PF3D_INSTANCES(double);
 

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -57,25 +58,42 @@ def cuda_state() -> str:
     return f"CUDA kernels built, {module.device_count()} device(s)"
 
 
-def launch(name: str, *args: Tensor | int | float | bool | None) -> None:
+def launch(name: str, *args: Tensor | int | float | bool | None, sums: Sequence[Tensor | None] = ()) -> None:
     """Runs kernel ``name`` on tensors (all on one device, contiguous) and scalars; None is a null address.
 
     The first floating tensor decides the precision. CPU kernels get torch's thread count, CUDA kernels the
-    current stream of the tensors' device.
+    current stream of the tensors' device. ``sums`` names the outputs to which threads of the CUDA kernel add (those of
+    the CPU add in order): for each it gets a workspace where torch asks for deterministic algorithms, else null.
     """
     tensors = [a for a in args if isinstance(a, Tensor)]
     dtype = next(t.dtype for t in tensors if t.is_floating_point())
-    device = tensors[0].device
     values = [_address(a) if isinstance(a, Tensor) else 0 if a is None else a for a in args]
-    if device.type == "cpu":
-        getattr(cpu_kernels(), name + _SUFFIX[dtype])(*values, torch.get_num_threads())
-        return
+    run = _run_on_cpu if tensors[0].device.type == "cpu" else _run_on_cuda
+    run(name + _SUFFIX[dtype], values, sums, tensors[0].device)
+
+
+_Values = list[int | float | bool]
+
+
+def _run_on_cpu(entry: str, values: _Values, sums: Sequence[Tensor | None], device: torch.device) -> None:
+    getattr(cpu_kernels(), entry)(*values, torch.get_num_threads())
+
+
+def _run_on_cuda(entry: str, values: _Values, sums: Sequence[Tensor | None], device: torch.device) -> None:
     module = cuda_kernels()
     if module is None:
-        raise Pyface3dError(f"{name} was called on {device}, but pyface3d has no CUDA kernels; see `pyface3d doctor`")
+        raise Pyface3dError(f"{entry} was called on {device}, but pyface3d has no CUDA kernels; see `pyface3d doctor`")
     with torch.cuda.device(device):
-        stream = torch.cuda.current_stream(device).cuda_stream
-        getattr(module, name + _SUFFIX[dtype])(*values, stream)
+        workspaces = [_workspace(s) for s in sums]
+        addresses = [0 if w is None else _address(w) for w in workspaces]
+        getattr(module, entry)(*values, *addresses, torch.cuda.current_stream(device).cuda_stream)
+
+
+def _workspace(sums: Tensor | None) -> Tensor | None:
+    """Room for the fixed-point sums of csrc/cuda/sums.cuh where torch asks for deterministic algorithms."""
+    if sums is None or not torch.are_deterministic_algorithms_enabled():
+        return None
+    return torch.empty(1 + 2 * sums.numel(), dtype=torch.int64, device=sums.device)
 
 
 def _address(tensor: Tensor) -> int:

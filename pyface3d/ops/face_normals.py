@@ -22,7 +22,7 @@ def face_normals(verts: Tensor, topology: Topology) -> Tensor:
         TypeError, ValueError: naming the argument, what was wanted and what was given.
 
     Differentiable in ``verts``, once. Bitwise repeatable on the CPU; on CUDA the backward pass adds in no fixed
-    order. Source: the cross product; no paper needed.
+    order, unless torch asks for deterministic algorithms. Source: the cross product; no paper needed.
     """
     check_floating("verts", verts)
     if verts.dim() == 2:
@@ -50,6 +50,7 @@ def _backward(verts: Tensor, faces: Tensor, grad: Tensor) -> Tensor:
         len(verts),
         verts.shape[1],
         len(faces),
+        sums=(grad_verts,),
     )
     return grad_verts
 

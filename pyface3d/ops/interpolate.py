@@ -72,6 +72,7 @@ def _backward(
         grads[0] if wants_attributes else None,
         grads[1] if wants_barycentrics else None,
         *_sizes(attributes, face_index),
+        sums=(grads[0] if wants_attributes else None,),
     )
     return grads
 

@@ -118,6 +118,7 @@ def _backward(
         *verts_image.shape[:2],
         *face_index.shape[1:],
         perspective,
+        sums=(grad_verts,),
     )
     return grad_verts
 

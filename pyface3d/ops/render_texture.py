@@ -111,10 +111,11 @@ def _backward(
     sizes = _sizes(texture, face_index, uv_faces)
     grad = grad.contiguous()
     if filter == TRILINEAR:
-        launch("render_texture_trilinear_backward", texture, above, *source, footprint, grad, *gradients, *sizes, wrap)
+        arrays = (texture, above, *source, footprint, grad, *gradients)
+        launch("render_texture_trilinear_backward", *arrays, *sizes, wrap, sums=gradients[:2])
     else:
-        of_texture, _, of_barycentrics = gradients
-        launch("render_texture_backward", texture, *source, grad, of_texture, of_barycentrics, *sizes, filter, wrap)
+        pair = (gradients[0], gradients[2])
+        launch("render_texture_backward", texture, *source, grad, *pair, *sizes, filter, wrap, sums=pair[:1])
     return grads
 
 

@@ -125,9 +125,10 @@ def _backward(
     sizes = (*texture.shape, len(uvs), uvs.shape[1:3].numel())
     if filter == TRILINEAR:
         arrays = (texture, above, uvs, footprint, grad, of_texture, of_above, of_uvs)
-        launch("sample_texture_trilinear_backward", *arrays, *sizes, wrap)
+        launch("sample_texture_trilinear_backward", *arrays, *sizes, wrap, sums=(of_texture, of_above))
     else:
-        launch("sample_texture_backward", texture, uvs, grad, of_texture, of_uvs, *sizes, filter, wrap)
+        pair = (of_texture, of_uvs)
+        launch("sample_texture_backward", texture, uvs, grad, *pair, *sizes, filter, wrap, sums=(of_texture,))
     return grads
 
 

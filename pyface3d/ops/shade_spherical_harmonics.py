@@ -119,14 +119,16 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of normals, light and albedo; an empty tensor for each that is not wanted."""
     grads = _backward_fake(normals, light, albedo, grad, wanted)
+    gradients = [g if want else None for g, want in zip(grads, wanted)]
     launch(
         "shade_spherical_harmonics_backward",
         normals,
         light,
         albedo,
         grad.contiguous(),
-        *(g if want else None for g, want in zip(grads, wanted)),
+        *gradients,
         *normals.shape[:2],
+        sums=(gradients[1],),
     )
     return grads
 

@@ -3,12 +3,13 @@
 import ctypes
 import importlib.machinery
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
 
 from pyface3d.ops import _kernels
@@ -18,7 +19,7 @@ with suppress(ImportError):  # where there is no fcntl there is no ucontext eith
 
 
 class Emulation:
-    """Has the entry points of the CPU module, but runs those of csrc/cuda."""
+    """The module of the CUDA kernels, and the order in which their threads run."""
 
     def __init__(self, path: Path) -> None:
         loader = importlib.machinery.ExtensionFileLoader("_cuda_emulated", str(path))
@@ -41,16 +42,14 @@ class Emulation:
         self._arrays.append((address, tensor.numel() * tensor.element_size(), tensor.element_size()))
         return address
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        entry = getattr(self._module, name)
-
-        def call(*values: int | float | bool) -> None:
-            arrays, self._arrays = self._arrays, []
-            columns = [(ctypes.c_size_t * len(arrays))(*column) for column in zip(*arrays)]
-            self._controls.emulation_set_arrays(len(arrays), *columns, self.checks)
-            entry(*values[:-1], 0)  # the default stream in the place of the number of threads
-
-        return call
+    def run(self, entry: str, values: list, sums: Sequence[Tensor | None], device: torch.device) -> None:
+        """Stands in for ``_kernels._run_on_cpu`` and does what ``_run_on_cuda`` does."""
+        workspaces = [_kernels._workspace(s) for s in sums]
+        addresses = [0 if w is None else self.address(w) for w in workspaces]
+        arrays, self._arrays = self._arrays, []
+        columns = [(ctypes.c_size_t * len(arrays))(*column) for column in zip(*arrays)]
+        self._controls.emulation_set_arrays(len(arrays), *columns, self.checks)
+        getattr(self._module, entry)(*values, *addresses, 0)  # the default stream
 
 
 _real_address = _kernels._address
@@ -68,6 +67,6 @@ def install(patch: pytest.MonkeyPatch) -> Emulation:
     """Until the patch is undone every op on CPU tensors runs its CUDA kernels."""
     emulated = emulation()
     emulated.schedule()
-    patch.setattr(_kernels, "cpu_kernels", lambda: emulated)
+    patch.setattr(_kernels, "_run_on_cpu", emulated.run)
     patch.setattr(_kernels, "_address", emulated.address)
     return emulated
