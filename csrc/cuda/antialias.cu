@@ -1,8 +1,9 @@
 // csrc/cuda/antialias.cu -- one thread a pixel: it follows the mesh to its right and down, then mixes itself, so the
-// picture and its gradient are repeatable; the gradient of the vertices adds atomically, in no fixed order.
+// picture and its gradient are repeatable; the gradient of the vertices is added up (sums.cuh).
 #include "core/antialias.h"
 #include "cuda/common.cuh"
 #include "cuda/kernels.h"
+#include "cuda/sums.cuh"
 
 namespace pyface3d::cuda {
 namespace {
@@ -76,9 +77,9 @@ __global__ void image_gradient_kernel(Batch<T> batch, const int32_t* outlines, c
   }
 }
 
-template <class T>
+template <class T, class Sum>
 __global__ void vertex_gradient_kernel(Batch<T> batch, const T* image, const int32_t* outlines, const T* grad_mixed,
-                                       T* grad_verts, int64_t channels, int64_t items) {
+                                       Sum grad_verts, int64_t channels, int64_t items) {
   const int64_t pixels = batch.height * batch.width;
   PF3D_GRID_STRIDE(i, items) {
     const int64_t b = i / pixels, p = i % pixels, x = p % batch.width, y = p / batch.width;
@@ -87,11 +88,11 @@ __global__ void vertex_gradient_kernel(Batch<T> batch, const T* image, const int
       if (picture.code(x, y, plane == 0) == 0) continue;
       const EdgeGradient<T> g = antialias_vjp_edge(picture, x, y, plane == 0, image + i * channels,
                                                    grad_mixed + i * channels, channels);
-      T* grad = grad_verts + 3 * batch.num_verts * b;
-      atomicAdd(grad + 3 * int64_t(g.a), g.grad_a.x);
-      atomicAdd(grad + 3 * int64_t(g.a) + 1, g.grad_a.y);
-      atomicAdd(grad + 3 * int64_t(g.b), g.grad_b.x);
-      atomicAdd(grad + 3 * int64_t(g.b) + 1, g.grad_b.y);
+      const Sum grad = grad_verts + 3 * batch.num_verts * b;
+      add_to(grad + 3 * int64_t(g.a), g.grad_a.x);
+      add_to(grad + (3 * int64_t(g.a) + 1), g.grad_a.y);
+      add_to(grad + 3 * int64_t(g.b), g.grad_b.x);
+      add_to(grad + (3 * int64_t(g.b) + 1), g.grad_b.y);
     }
   }
 }
@@ -111,14 +112,19 @@ void antialias(const T* image, const T* verts_image, const T* depth, const int32
 template <class T>
 void antialias_backward(const T* image, const T* verts_image, const int32_t* faces, const int32_t* opposite,
                         const int32_t* outlines, const T* grad_mixed, T* grad_image, T* grad_verts, int64_t batch,
-                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, Stream stream) {
+                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, int64_t* workspace,
+                        Stream stream) {
   const int64_t items = batch * height * width;
   const Batch<T> views{verts_image, faces, opposite, num_verts, height, width};
   if (grad_image)
     launch(image_gradient_kernel<T>, items, stream, views, outlines, grad_mixed, grad_image, channels, items);
   if (grad_verts) {
-    PF3D_CUDA_CHECK(cudaMemsetAsync(grad_verts, 0, sizeof(T) * 3 * batch * num_verts, stream));
-    launch(vertex_gradient_kernel<T>, items, stream, views, image, outlines, grad_mixed, grad_verts, channels, items);
+    const auto draw = [&](auto grad) {
+      launch(vertex_gradient_kernel<T, decltype(grad)>, items, stream, views, image, outlines, grad_mixed, grad,
+             channels, items);
+    };
+    // A pixel has two edges, and adds to a vertex once for each at most.
+    add_up(stream, draw, Summed<T>{grad_verts, 3 * batch * num_verts, 4 * height * width, workspace});
   }
 }
 
@@ -126,7 +132,7 @@ void antialias_backward(const T* image, const T* verts_image, const int32_t* fac
   template void antialias(const T*, const T*, const T*, const int32_t*, const int32_t*, const int32_t*, T*, int32_t*,  \
                           int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, Stream);                               \
   template void antialias_backward(const T*, const T*, const int32_t*, const int32_t*, const int32_t*, const T*, T*,   \
-                                   T*, int64_t, int64_t, int64_t, int64_t, int64_t, Stream);
+                                   T*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t*, Stream);
 PF3D_INSTANTIATE(float)
 PF3D_INSTANTIATE(double)
 

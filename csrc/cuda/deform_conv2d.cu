@@ -1,8 +1,9 @@
 // csrc/cuda/deform_conv2d.cu -- sampled columns are made in shared memory and multiplied there. Only the gradient of
-// the input is added atomically; everything else is summed in a fixed order.
+// the input is added up atomically (sums.cuh); everything else is summed in a fixed order.
 #include "core/deform.h"
 #include "cuda/common.cuh"
 #include "cuda/kernels.h"
+#include "cuda/sums.cuh"
 
 namespace pyface3d::cuda {
 namespace {
@@ -14,7 +15,7 @@ static_assert(kThreads == kTile * kDepth / kOwn && kThreads == kDepth * kDepth, 
 
 PF3D_HD int64_t tiles_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-unsigned bounded(int64_t blocks) { return static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 20)); }
+unsigned bounded(int64_t blocks) { return static_cast<unsigned>(std::min<int64_t>(blocks, max_blocks())); }
 
 // for (each block of work of this block of threads)
 #define PF3D_BLOCK_STRIDE(index, count) for (int64_t index = blockIdx.x; index < (count); index += gridDim.x)
@@ -115,9 +116,9 @@ __device__ void multiply_back(const DeformSizes& n, const T* grad_rows, const T*
 }
 
 // A block has kTile positions of an image, one tap and one offset group, and goes through the group's channels.
-template <class T>
+template <class T, class Sum>
 __global__ void samples_kernel(const T* input, const T* offset, const T* mask, const T* weight, const T* grad_rows,
-                               T* grad_input, T* grad_offset, T* grad_mask, DeformSizes n, int64_t blocks) {
+                               Sum grad_input, T* grad_offset, T* grad_mask, DeformSizes n, int64_t blocks) {
   __shared__ T shared_grads[kDepth][kTile + 1], shared_weights[kDepth][kDepth];
   __shared__ T dots_of_parts[kThreads / kTile][4][kTile];
   const int64_t tiles = tiles_of(n.positions(), kTile);
@@ -145,14 +146,14 @@ __global__ void samples_kernel(const T* input, const T* offset, const T* mask, c
           for (int k = 0; k < 4; ++k) {
             dots[k] += grads[i] * pixels[k][c];
             if (grad_input && weights[k] != T(0))
-              atomicAdd(grad_input + (pixels[k] - input) + c, grads[i] * weights[k]);
+              add_to(grad_input + (pixels[k] - input + c), grads[i] * weights[k]);
           }
         }
       }
     }
     for (int k = 0; k < 4; ++k) dots_of_parts[part][k][lane] = dots[k];
     __syncthreads();
-    if (part == 0 && position < n.positions()) {
+    if (SumTraits<Sum>::kLast && part == 0 && position < n.positions()) {
       for (int other = 1; other < kThreads / kTile; ++other)
         for (int k = 0; k < 4; ++k) dots[k] += dots_of_parts[other][k][lane];
       const DeformGradient<T> g = sample.inside ? deform_vjp(sample, dots) : DeformGradient<T>{};
@@ -264,16 +265,18 @@ void deform_conv2d_backward(const T* input, const T* offset, const T* mask, cons
                             int64_t out_channels, int64_t out_height, int64_t out_width, int64_t offset_groups,
                             int64_t groups, int64_t kernel_height, int64_t kernel_width, int64_t stride_y,
                             int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
-                            int64_t dilation_x, Stream stream) {
+                            int64_t dilation_x, int64_t* workspace, Stream stream) {
   const DeformSizes n{batch,        slices,        channels,      height,       width,    out_channels,
                       out_height,   out_width,     offset_groups, groups,       kernel_height, kernel_width,
                       stride_y,     stride_x,      padding_y,     padding_x,    dilation_y,    dilation_x};
-  if (grad_input)
-    PF3D_CUDA_CHECK(cudaMemsetAsync(grad_input, 0, sizeof(T) * batch * slices * n.pixels() * channels, stream));
   const int64_t sampled = batch * offset_groups * n.taps() * tiles_of(n.positions(), kTile);
-  if ((grad_input || grad_offset || grad_mask) && sampled > 0)
-    launch_blocks(samples_kernel<T>, bounded(sampled), stream, input, offset, mask, weight, grad_rows, grad_input,
-                  grad_offset, grad_mask, n, sampled);
+  const auto draw = [&](auto input_sum) {
+    if ((grad_input || grad_offset || grad_mask) && sampled > 0)
+      launch_blocks(samples_kernel<T, decltype(input_sum)>, bounded(sampled), stream, input, offset, mask, weight,
+                    grad_rows, input_sum, grad_offset, grad_mask, n, sampled);
+  };
+  const int64_t terms = 4 * n.taps() * n.positions();
+  add_up(stream, draw, Summed<T>{grad_input, batch * slices * n.pixels() * channels, terms, workspace});
   const int64_t weights = slices * n.group_outputs() * n.term_row();
   if (grad_weight && weights > 0) {
     const int64_t blocks =
@@ -293,7 +296,7 @@ void deform_conv2d_backward(const T* input, const T* offset, const T* mask, cons
 #define PF3D_INSTANCES(T)                                                                                            \
   template void deform_conv2d(const T*, const T*, const T*, const T*, const T*, T*, PF3D_SIZES, Stream);             \
   template void deform_conv2d_backward(const T*, const T*, const T*, const T*, const T*, T*, T*, T*, T*, T*,         \
-                                       int64_t, PF3D_SIZES, Stream)
+                                       int64_t, PF3D_SIZES, int64_t*, Stream)
 PF3D_INSTANCES(float);
 PF3D_INSTANCES(double);
 

@@ -163,7 +163,8 @@ void deform_conv2d_backward(const T* input, const T* offset, const T* mask, cons
                             int64_t out_channels, int64_t out_height, int64_t out_width, int64_t offset_groups,
                             int64_t groups, int64_t kernel_height, int64_t kernel_width, int64_t stride_y,
                             int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
-                            int64_t dilation_x, Stream stream);
+                            int64_t dilation_x, int64_t* workspace, Stream stream);
+
 // positions and normals (B, H, W, 3), bump and mask (B, H, W) -> bumped (B, H, W, 3); a null gradient is not wanted
 template <class T>
 void bump_normals(const T* positions, const T* normals, const T* bump, const bool* mask, T* bumped, int64_t batch,
@@ -222,5 +223,7 @@ void complete_symmetry_backward(const T* verts, const T* weights, const T* refer
                                 const int32_t* blocks, const T* grad_completed, uint8_t* states, double* work,
                                 T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts, double threshold,
                                 bool soft, bool mirror_borders, Stream stream);
+                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, int64_t* workspace,
+                        Stream stream);
 
 }  // namespace pyface3d::cuda

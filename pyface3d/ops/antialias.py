@@ -137,6 +137,7 @@ def _backward(
         height,
         width,
         channels,
+        sums=(grads[1] if wants_verts else None,),
     )
     return grads
 

@@ -208,6 +208,7 @@ def _backward(
         *(g if want else None for g, want in zip(grads, wanted)),
         runs,
         *sizes,
+        sums=(grads[0] if wanted[0] else None,),
     )
     if wanted[0]:
         of_input = of_input.transpose(2, 3).reshape(input.shape).contiguous()

@@ -35,10 +35,8 @@ struct Memory {
   std::unordered_map<uintptr_t, Block*> owners;  // of words of shared memory
   bool checks = true;
 };
-Memory& memory() {
-  static Memory* instance = new Memory;  // on the heap: it must not lie in the segment that it watches
-  return *instance;
-}
+Memory* const the_memory = new Memory;  // on the heap: it must not lie in the segment that it watches
+Memory& memory() { return *the_memory; }
 
 int add_segments(dl_phdr_info* info, size_t, void*) {
   const uintptr_t here = reinterpret_cast<uintptr_t>(&add_segments);
@@ -198,3 +196,9 @@ extern "C" void __tsan_write_range(const void* at, size_t bytes) {
 extern "C" void __tsan_init() {}
 extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit(void*) {}
+extern "C" char __tsan_atomic8_load(const volatile char* at, int) { return *at; }
+
+// The guard of a static with a constructor. In a kernel such a static is a __shared__ array, whose constructor nvcc
+// leaves out; anywhere else the module runs under Python's lock.
+extern "C" int __cxa_guard_acquire(char* done) { return !emulation::current() && !*done; }
+extern "C" void __cxa_guard_release(char* done) { *done = 1; }

@@ -31,10 +31,8 @@ struct Machine {
   void (*body)(void*) = nullptr;
   void* closure = nullptr;
 };
-Machine& machine() {
-  static Machine* instance = new Machine;  // on the heap: its module's data is the kernels' shared memory
-  return *instance;
-}
+Machine* const the_machine = new Machine;  // on the heap: its module's data is the kernels' shared memory
+Machine& machine() { return *the_machine; }
 
 // xorshift64*: M. E. O'Neill's and S. Vigna's parameters; quality hardly matters here.
 uint64_t draw() {
