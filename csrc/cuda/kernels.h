@@ -199,6 +199,7 @@ void occlusion_weights(const T* verts_image, const int32_t* faces, const int32_t
                        const int32_t* frontal_faces, const T* frontal_barycentrics, int32_t* counts, int32_t* blurred,
                        T* weights, int64_t batch, int64_t num_verts, int64_t height, int64_t width,
                        int64_t frontal_pixels, double tolerance, bool perspective, bool compat, Stream stream);
+
 // image (B, H, W, C), Topology.opposite_corners (F, 3), face_index and depth (B, H, W) -> mixed (B, H, W, C) and the
 // codes of core/outline.h for the lines to the right and down, outlines (B, 2, H, W)
 template <class T>
@@ -209,7 +210,9 @@ void antialias(const T* image, const T* verts_image, const T* depth, const int32
 template <class T>
 void antialias_backward(const T* image, const T* verts_image, const int32_t* faces, const int32_t* opposite,
                         const int32_t* outlines, const T* grad_mixed, T* grad_image, T* grad_verts, int64_t batch,
-                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, Stream stream);
+                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, int64_t* workspace,
+                        Stream stream);
+
 // As on the CPU; working memory: states (B, V) and work (B, V, kSymmetryWork).
 constexpr int64_t kSymmetryWork = 16;
 template <class T>
@@ -223,7 +226,5 @@ void complete_symmetry_backward(const T* verts, const T* weights, const T* refer
                                 const int32_t* blocks, const T* grad_completed, uint8_t* states, double* work,
                                 T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts, double threshold,
                                 bool soft, bool mirror_borders, Stream stream);
-                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, int64_t* workspace,
-                        Stream stream);
 
 }  // namespace pyface3d::cuda

@@ -55,12 +55,22 @@ class Emulation:
 _real_address = _kernels._address
 
 
-@cache
 def emulation() -> Emulation:
     """The module, built when it is first asked for; skips the test where that cannot be done."""
     if "build" not in globals() or build.compiler() is None:
         pytest.skip("running the CUDA kernels on the host needs Linux and GCC")
-    return Emulation(build.build())
+    made = _emulation_or_error()
+    if isinstance(made, str):
+        pytest.fail(f"the CUDA sources do not build for the host: {made}", pytrace=False)
+    return made
+
+
+@cache
+def _emulation_or_error() -> Emulation | str:
+    try:
+        return Emulation(build.build())
+    except (RuntimeError, ImportError) as error:  # said by every test, tried once
+        return str(error)
 
 
 def install(patch: pytest.MonkeyPatch) -> Emulation:

@@ -202,7 +202,7 @@ template <class T> T combine(T a, T b, Update how) {
 
 }  // namespace
 
-Fibre* current() { return machine().current; }
+Fibre* current() { return the_machine ? the_machine->current : nullptr; }  // null while the module is being loaded
 uint32_t launch_number() { return machine().launches; }
 int64_t max_blocks() { return machine().max_blocks; }
 

@@ -64,7 +64,7 @@ def test_deterministic_gradients_are_the_same_bits_in_any_order(emulated, case, 
     free = gradients(case, tensors, mesh(SMALL))
     with deterministic():
         expected = gradients(case, tensors, mesh(SMALL))
-        for seed in SCHEDULES[:10]:
+        for seed in SCHEDULES[:5]:
             emulated.schedule(seed, max_blocks=1 + seed % 3)
             assert_same_bits(gradients(case, tensors, mesh(SMALL)), expected)
     torch.testing.assert_close(expected, free)
