@@ -41,38 +41,42 @@ void find_facings(const OutlineMesh<T>& mesh, int64_t num_faces, int8_t* facings
 // Of a corner, -1 for -1: the quotient rounded down, by the inverse of 3 in 32 binary digits.
 inline int64_t face_of(int32_t corner) { return (int64_t(corner) * 0x55555556) >> 32; }
 
-// The picture's pixels, 1 where an outline may cut the line to the pixel at the right or below.
+// The picture's pixels: kRight where an outline may cut the line to the pixel at the right, kBelow likewise.
 struct Marks {
+  static constexpr uint8_t kRight = 1, kBelow = 2;
   uint8_t* marks;
   int64_t width, height;
 
-  // Every pixel whose lines an edge between these ends may cut; a little wider than that, against rounding.
+  // The lines that an edge between these ends may cut, of the family that answers for it (is_across).
   void add_edge(double ax, double ay, double bx, double by) const {
-    constexpr double kSlack = 1e-3;
-    const double y_min = std::min(ay, by), y_max = std::max(ay, by);
-    const double x_min = std::min(ax, bx), x_max = std::max(ax, bx);
-    if (!(x_max - x_min <= 2e100 && y_max - y_min <= 2e100)) return;  // an end that is not drawable
-    const int64_t first = pixel(y_min - kSlack, height), last = pixel(y_max + kSlack, height);
-    // Row by row where that saves marks and the slope is sure to the slack.
-    const bool by_rows = (last - first >= 4 || x_max - x_min >= 4) && y_max - y_min > kSlack && x_max - x_min < 1e9;
-    const double slope = by_rows ? (bx - ax) / (by - ay) : 0;
-    for (int64_t y = std::max<int64_t>(first, 0); y <= std::min(last, height - 1); ++y) {
-      double from = x_min, to = x_max;
-      if (by_rows) {  // the lines of this row lie in [y + 0.5, y + 1.5]
-        const double x0 = ax + slope * (std::clamp(y + 0.5, y_min, y_max) - ay);
-        const double x1 = ax + slope * (std::clamp(y + 1.5, y_min, y_max) - ay);
-        from = std::max(x_min, std::min(x0, x1) - kSlack);
-        to = std::min(x_max, std::max(x0, x1) + kSlack);
-      }
-      const int64_t begin = std::max<int64_t>(pixel(from - kSlack, width), 0);
-      const int64_t end = std::min(pixel(to + kSlack, width), width - 1);
-      if (begin <= end) std::fill(marks + y * width + begin, marks + y * width + end + 1, uint8_t(1));
+    if (std::abs(by - ay) >= std::abs(bx - ax))
+      add(ay, ax, by, bx, height, width, width, 1, kRight);
+    else if (std::abs(by - ay) < std::abs(bx - ax))
+      add(ax, ay, bx, by, width, height, 1, width, kBelow);  // NaN goes neither way
+  }
+
+ private:
+  // Along an edge from (a, a_across) to (b, b_across), no flatter than 45 degrees: for every pixel whose middle lies
+  // between its ends, the one in the other direction before the crossing, or the two around it if it is near a middle.
+  void add(double a, double a_across, double b, double b_across, int64_t size, int64_t size_across, int64_t step,
+           int64_t step_across, uint8_t mark) const {
+    constexpr double kSlack = 1e-3, kExact = 1e9;  // pixels; beyond those the crossing is not sure to the slack
+    const double low = std::min(a, b), high = std::max(a, b);
+    const int64_t first = before(low - kSlack, size) + 1, last = std::min(before(high + kSlack, size), size - 1);
+    if (first > last) return;
+    const double slope = b > a || b < a ? (b_across - a_across) / (b - a) : 0;
+    const bool exact = std::abs(low) + std::abs(high) + std::abs(a_across) + std::abs(b_across) < kExact;
+    for (int64_t i = std::max<int64_t>(first, 0); i <= last; ++i) {
+      const double crossing = a_across + slope * (double(i) + 0.5 - a);
+      const int64_t begin = exact ? std::max<int64_t>(before(crossing - kSlack, size_across), 0) : 0;
+      const int64_t end = exact ? std::min(before(crossing + kSlack, size_across), size_across - 1) : size_across - 1;
+      for (int64_t k = begin; k <= end; ++k) marks[i * step + k * step_across] |= mark;
     }
   }
 
-  // The last pixel whose middle is not beyond `at`, within one of the frame.
-  static int64_t pixel(double at, int64_t size) {
-    return static_cast<int64_t>(std::floor(std::clamp(at - 0.5, -1.0, double(size))));
+  // The last pixel whose middle is not beyond `at`, from -1 to `size`.
+  static int64_t before(double at, int64_t size) {
+    return static_cast<int64_t>(std::clamp(at + 0.5, 0.0, double(size) + 1)) - 1;
   }
 };
 
@@ -88,7 +92,8 @@ void mark_outlines(const OutlineMesh<T>& mesh, int8_t* facings, int64_t num_face
     for (int k = 0; k < 3; ++k) other[k] = facings[face_of(across[k])];
     if (facing != 0 && other[0] == facing && other[1] == facing && other[2] == facing) continue;
     for (int k = 0; k < 3; ++k) {
-      if (facing != 0 && other[k] == facing) continue;
+      const bool seen = across[k] >= 0 && across[k] < 3 * f;  // from its other side
+      if (seen || (facing != 0 && other[k] == facing)) continue;
       const T* a = mesh.verts + 3 * int64_t(mesh.faces[3 * f + (k + 1) % 3]);
       const T* b = mesh.verts + 3 * int64_t(mesh.faces[3 * f + (k + 2) % 3]);
       marks.add_edge(a[0], a[1], b[0], b[1]);
@@ -103,11 +108,11 @@ void follow_marks(const OutlineMesh<T>& mesh, const uint8_t* marks, const int32_
   std::fill(outlines, outlines + 2 * height * width, 0);
   for (int64_t y = 0, p = 0; y < height; ++y) {
     for (int64_t x = 0; x < width; ++x, ++p) {
-      if (!marks[p]) continue;
-      if (x + 1 < width)
+      if (marks[p] == 0) continue;
+      if ((marks[p] & Marks::kRight) && x + 1 < width)
         outlines[p] = outline_between(mesh, int(x), int(y), true, face_index[p], face_index[p + 1], depth[p],
                                       depth[p + 1]);
-      if (y + 1 < height)
+      if ((marks[p] & Marks::kBelow) && y + 1 < height)
         below[p] = outline_between(mesh, int(x), int(y), false, face_index[p], face_index[p + width], depth[p],
                                    depth[p + width]);
     }
@@ -122,6 +127,13 @@ void for_row(const int32_t* outlines, int64_t height, int64_t width, int64_t y, 
   const int32_t* above = y > 0 ? below - width : below;
   int64_t begin = 0;
   for (int64_t x = 0; x < width; ++x) {
+    while (x > 0 && x + kLanes <= width) {  // sixteen at a time where there is nothing
+      int32_t any = 0;
+      for (int l = 0; l < kLanes; ++l) any |= right[x + l] | below[x + l] | above[x + l] | right[x + l - 1];
+      if (any != 0) break;
+      x += kLanes;
+    }
+    if (x == width) break;
     if ((right[x] | below[x] | above[x] | right[x > 0 ? x - 1 : 0]) == 0) continue;
     if (begin < x) other(begin, x);
     body(x);
