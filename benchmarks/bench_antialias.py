@@ -16,9 +16,9 @@ NOTES = """
 *without* is the same picture with its outlines left as steps: rasterise + interpolate (+ backward), so a ratio of 0.7
 says that antialias adds 43 %. *plain torch* is the same formula with tensor operations (`benchmarks/antialias_peer.py`)
 after our rasteriser. *4 × 4 samples* is the obvious other way to soft edges: sixteen times the pixels through our own
-rasteriser, averaged; it gives positions no gradient from coverage. Checked: ours in float64 against plain torch, colours
-and gradients, and float32 against float64; errors are the root mean square, over the pixels at outlines, from a picture
-of 16 × 16 samples.
+rasteriser, averaged; it gives positions no gradient from coverage. Checked: ours in float64 against plain torch, values
+and gradients; float32 against float64. Errors are the root mean square, over the pixels at outlines of the first view,
+from a picture of 16 × 16 samples.
 """
 SIZE = 224
 
@@ -52,7 +52,10 @@ def run(threads: list[int], seconds: float) -> Iterator[Result]:
         for count in threads:
             with torch_threads(count):
                 ours = median_ms(lambda: _gradients(_smooth, views), seconds)  # noqa: B023
-                times = {name: median_ms(lambda: _gradients(p, views), seconds) for name, p in peers.items()}  # noqa: B023
+                times = {
+                    name: median_ms(lambda: _gradients(peer, views), seconds)  # noqa: B023
+                    for name, peer in peers.items()
+                }
                 name = f"W4 + antialias: {mesh.name}, 3 colours, forward and backward, {SIZE}², batch {batch}"
                 yield Result(name, count, ours, times, check)
                 alone = median_ms(lambda: antialias(image, fragments, verts, topology), seconds)  # noqa: B023

@@ -119,7 +119,7 @@ PF3D_HD void antialias_vjp_image(const OutlinePicture<T>& picture, int64_t x, in
   }
 }
 
-// dL/d(x, y) of the ends a, b of the edge between a pixel and its neighbour (code != 0), from the gradients on the result:
+// dL/d(x, y) of the ends a, b of the edge between a pixel and its neighbour (code != 0), from the result's gradients:
 //   dL/dt = dL/dout_target . dout_target/d|d| . sign(d),  dout/d|d| = (1 - rows) (C_source - C) between columns,
 //   C_source - H between rows.  `image` and `grad` point at the pixel. At d = 0 the outer pixel's derivative is taken.
 template <class T> struct EdgeGradient {

@@ -96,14 +96,15 @@ template <class T> PF3D_HD int32_t find_outline(const OutlineMesh<T>& mesh, cons
   constexpr int kMostFaces = 1024;  // on one line; no mesh needs more, and a broken one cannot hang us
   const int32_t* ids = mesh.faces + 3 * int64_t(face);
   if (!in_front(mesh.verts, ids[0]) || !in_front(mesh.verts, ids[1]) || !in_front(mesh.verts, ids[2])) return kGoesOn;
-  const OutlinePoint p[3] = {outline_point(mesh.verts, ids[0], line), outline_point(mesh.verts, ids[1], line),
-                             outline_point(mesh.verts, ids[2], line)};
-  if (p[0].above == p[1].above && p[1].above == p[2].above) return kGoesOn;  // not the face of this pixel
-  const int alone = p[0].above == p[1].above ? 2 : p[0].above == p[2].above ? 1 : 0;
-  const int next = (alone + 1) % 3, last = (alone + 2) % 3;
-  const bool by_next = line_crossing(p[alone], p[next]) > line_crossing(p[alone], p[last]);
-  OutlinePoint a = p[alone], b = by_next ? p[next] : p[last];
-  int32_t corner = 3 * face + (by_next ? last : next);
+  const OutlinePoint p = outline_point(mesh.verts, ids[0], line), q = outline_point(mesh.verts, ids[1], line),
+                     r = outline_point(mesh.verts, ids[2], line);
+  if (p.above == q.above && q.above == r.above) return kGoesOn;  // not the face of this pixel
+  const int alone = p.above == q.above ? 2 : p.above == r.above ? 1 : 0;
+  OutlinePoint a = alone == 0 ? p : alone == 1 ? q : r;  // by name: an index would put them into memory on CUDA
+  const OutlinePoint next = alone == 0 ? q : alone == 1 ? r : p, last = alone == 0 ? r : alone == 1 ? p : q;
+  const bool by_next = line_crossing(a, next) > line_crossing(a, last);
+  OutlinePoint b = by_next ? next : last;
+  int32_t corner = 3 * face + (alone + (by_next ? 2 : 1)) % 3;
   for (int i = 0; i < kMostFaces; ++i) {
     if (!crosses_by_end(a, b)) return kGoesOn;
     const int32_t far = mesh.opposite[corner];
@@ -122,10 +123,11 @@ template <class T> PF3D_HD int32_t find_outline(const OutlineMesh<T>& mesh, cons
     if (far / 3 == other) return kNothing;
     // Out of the entered face by the edge between its third corner and that end of the old edge which stays.
     const OutlinePoint c = outline_point(mesh.verts, vertex, line);
-    OutlinePoint& replaced = c.above == a.above ? a : b;
+    const bool replaces_a = c.above == a.above;
     const int32_t first = far - far % 3, j = first + (far - first + 1) % 3, k = first + (far - first + 2) % 3;
-    corner = mesh.faces[j] == replaced.vertex ? j : k;
-    replaced = c;
+    corner = mesh.faces[j] == (replaces_a ? a : b).vertex ? j : k;
+    a = replaces_a ? c : a;
+    b = replaces_a ? b : c;
   }
   return kGoesOn;
 }

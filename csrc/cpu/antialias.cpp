@@ -80,8 +80,8 @@ struct Marks {
   }
 };
 
-// A superset of all edges that find_outline can name: at a border, or between faces not plainly of one side. facings[-1]
-// stands for the face that is not there.
+// A superset of all edges that find_outline can name: at a border, or between faces not plainly of one side.
+// facings[-1] stands for the face that is not there.
 template <class T>
 void mark_outlines(const OutlineMesh<T>& mesh, int8_t* facings, int64_t num_faces, const Marks& marks) {
   facings[-1] = 0;
