@@ -1,4 +1,4 @@
-"""Other ways to rasterise, to measure against: a scalar C++ loop and plain torch."""
+"""Other ways to rasterise, to measure against: a scalar C++ loop, plain torch, ray casting by Open3D and trimesh."""
 
 import ctypes
 import shutil
@@ -6,8 +6,10 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,3 +73,75 @@ def plain_torch(verts: Tensor, topology: Topology, size: int) -> tuple[Tensor, T
     depth = torch.where(index >= 0, nearest[:-1], 0)
     shape = (batch, size, size)
     return index.view(shape), weights[:-1].view(*shape, 3), depth.view(shape)
+
+
+class RayPeer:
+    """The same picture by one ray a pixel, faces seen from both sides. The camera stands at the origin, its focal
+    length is the picture's size, its middle the picture's corner: what is seen depends on directions only."""
+
+    def __init__(self, verts: Tensor, topology: Topology, size: int) -> None:
+        image = verts.numpy()
+        self.points = np.concatenate([image[:, :2] * image[:, 2:] / size, image[:, 2:]], -1)
+        self.faces = topology.faces.numpy()
+        y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
+        self.directions = np.stack([x, y, np.ones_like(x)], -1)
+
+
+class Open3DRays(RayPeer):
+    """Embree's tree over the faces; depth is the distance along a ray of unit depth."""
+
+    @staticmethod
+    def installed() -> bool:
+        return find_spec("open3d") is not None
+
+    def __init__(self, verts: Tensor, topology: Topology, size: int) -> None:
+        super().__init__(verts, topology, size)
+        import open3d
+
+        self._o3d = open3d
+        self._points = open3d.core.Tensor(self.points.astype(np.float32))
+        self._faces = open3d.core.Tensor(self.faces.astype(np.uint32))
+        rays = np.concatenate([np.zeros_like(self.directions), self.directions], -1)
+        self._rays = open3d.core.Tensor(rays.astype(np.float32))
+        self.build()
+
+    def build(self) -> None:
+        threads = torch.get_num_threads()
+        self._scene = self._o3d.t.geometry.RaycastingScene(nthreads=threads)
+        self._scene.add_triangles(self._points, self._faces)
+
+    def cast(self) -> tuple[Tensor, Tensor, Tensor]:
+        """face_index, barycentrics, depth."""
+        hits = self._scene.cast_rays(self._rays, nthreads=torch.get_num_threads())
+        index = hits["primitive_ids"].numpy().view(np.int32)  # the invalid id is all ones: -1
+        uvs = torch.from_numpy(hits["primitive_uvs"].numpy())
+        weights = torch.cat([1 - uvs.sum(-1, keepdim=True), uvs], -1)
+        drawn = torch.from_numpy(index >= 0)
+        depth = torch.from_numpy(hits["t_hit"].numpy())
+        return torch.from_numpy(index), weights * drawn[..., None], torch.where(drawn, depth, 0)
+
+    def build_and_cast(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As for a mesh that moves: a new tree for each picture."""
+        self.build()
+        return self.cast()
+
+
+class TrimeshRays(RayPeer):
+    """An R-tree over the faces and numpy."""
+
+    @staticmethod
+    def installed() -> bool:
+        return find_spec("trimesh") is not None and find_spec("rtree") is not None
+
+    def __init__(self, verts: Tensor, topology: Topology, size: int) -> None:
+        super().__init__(verts, topology, size)
+        import trimesh
+        from trimesh.ray.ray_triangle import RayMeshIntersector
+
+        self._rays = RayMeshIntersector(trimesh.Trimesh(self.points, self.faces, process=False))
+
+    def cast(self) -> Tensor:
+        """face_index."""
+        directions = self.directions.reshape(-1, 3)
+        index = self._rays.intersects_first(np.zeros_like(directions), directions)
+        return torch.from_numpy(index.astype(np.int32)).view(self.directions.shape[:2])
