@@ -41,4 +41,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, antialias_backward);
   PF3D_DEFINE(pyface3d::cuda, complete_symmetry);
   PF3D_DEFINE(pyface3d::cuda, complete_symmetry_backward);
+  PF3D_DEFINE(pyface3d::cuda, blend_gradients);
+  PF3D_DEFINE(pyface3d::cuda, blend_gradients_backward);
 }

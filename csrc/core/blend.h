@@ -74,6 +74,36 @@ PF3D_HD bool edge_counts(uint8_t p, uint8_t q) {
   return ((p & kSolved) && (q & (kSolved | kPinned))) || ((p & kPinned) && (q & kSolved));
 }
 
+// Neighbour k of 4 in the padded grid and in the image.
+PF3D_HD int64_t neighbour(int k, int64_t stride) { return k == 0 ? 1 : k == 1 ? -1 : k == 2 ? stride : -stride; }
+
+PF3D_HD int pins_at(const uint8_t* role, int64_t i, int64_t stride) {
+  static_assert(kPinned == 1, "summed as a number");
+  return (role[i + 1] & kPinned) + (role[i - 1] & kPinned) + (role[i + stride] & kPinned) + (role[i - stride] & kPinned);
+}
+
+// Whether something gives a solved pixel's component a value.
+PF3D_HD bool is_tied(const uint8_t* role, int64_t i, int64_t stride) {
+  return (role[i] & kPulled) || pins_at(role, i, stride) > 0;
+}
+
+// Whether the right-hand side for the change can differ from 0.
+PF3D_HD bool may_change(const uint8_t* role, int64_t i, int64_t stride) {
+  return (role[i] & kSolved) &&
+         ((role[i] | role[i + 1] | role[i - 1] | role[i + stride] | role[i - stride]) & kEdited);
+}
+
+// Row i of the system on the finest grid: links, pins in the plane x, mass in `mass` and as float in the plane y.
+PF3D_HD void make_row(const uint8_t* role, const PoissonLevel& level, int64_t i, double mu, double& mass) {
+  const int64_t stride = level.grid.stride();
+  const int solved = (role[i] & kSolved) / kSolved;
+  level.right[i] = float(solved & ((role[i + 1] & kSolved) / kSolved));
+  level.down[i] = float(solved & ((role[i + stride] & kSolved) / kSolved));
+  level.x[i] = float(solved * pins_at(role, i, stride));
+  mass = role[i] & kPulled ? mu : 0.0;
+  level.y[i] = float(mass);
+}
+
 template <class T> PF3D_HD double donor_scale(const BlendImage<T>& image, int32_t label) {
   return image.scale ? double(image.scale[label - 1]) : 1.0;
 }
@@ -114,9 +144,6 @@ template <class T> PF3D_HD double edge_gradient(const BlendImage<T>& image, int6
   }
   return gradient;
 }
-
-// Neighbour k of 4 in the padded grid and in the image.
-PF3D_HD int64_t neighbour(int k, int64_t stride) { return k == 0 ? 1 : k == 1 ? -1 : k == 2 ? stride : -stride; }
 
 // The first guess in the mask is the donor shifted to the target, or where there is no donor a constant: means over the
 // edges across the mask's outline. So the solver starts near the end, and a donor with another zero costs nothing.
@@ -159,8 +186,9 @@ PF3D_HD double first_guess(const BlendImage<T>& image, uint8_t role, int64_t p, 
 
 // A component that nothing ties to a value has the mean of its target, taken over the pixels where that is finite, or 0
 // when there are none: the share of a pixel in that mean.
+PF3D_HD double mean_count(double pixels, double known_pixels) { return known_pixels > 0 ? known_pixels : pixels; }
 PF3D_HD double loose_share(double pixels, double known_pixels, bool known) {
-  return known_pixels > 0 ? (known ? 1.0 / known_pixels : 0.0) : 1.0 / pixels;
+  return known || !(known_pixels > 0) ? 1.0 / mean_count(pixels, known_pixels) : 0.0;
 }
 
 // Right-hand side at a solved pixel for the change from the first guess: sum of e_pq - (g_p - g_q), and the pull.

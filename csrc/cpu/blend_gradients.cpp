@@ -47,10 +47,8 @@ template <class T> class Blend {
         double* rhs = solver_.rhs() + grid_.at(y, 0);
         std::fill(rhs, rhs + grid_.width, 0.0);
         if (!edited_row_[y + 1]) continue;  // the target's gradients everywhere: nothing changes
-        const uint8_t* role = role_.data() + grid_.at(y, 0);
         for (int64_t x = 0; x < grid_.width; ++x)
-          if ((role[x] & kSolved) &&
-              ((role[x] | role[x - 1] | role[x + 1] | role[x - stride] | role[x + stride]) & kEdited))
+          if (may_change(role_.data(), grid_.at(y, x), stride))
             rhs[x] = change_wanted(image_, grid_, role_.data(), guess.data(), y, x);
       }
     });
@@ -121,20 +119,11 @@ template <class T> class Blend {
   }
 
   void make_links() {
-    float *right = solver_.right(), *down = solver_.down(), *pins = solver_.pins();
-    double* mass = solver_.mass();
-    const uint8_t* role = role_.data();
     solver_.for_rows(grid_, [&](int64_t y0, int64_t y1) {
-      const int64_t stride = grid_.stride();
+      const PoissonLevel& finest = solver_.finest();
       for (int64_t y = y0; y < y1; ++y)
-        for (int64_t i = grid_.at(y, 0); i < grid_.at(y, grid_.width); ++i) {
-          const int solved = (role[i] & kSolved) / kSolved;
-          right[i] = float(solved & ((role[i + 1] & kSolved) / kSolved));
-          down[i] = float(solved & ((role[i + stride] & kSolved) / kSolved));
-          pins[i] = float(solved * ((role[i + 1] & kPinned) + (role[i - 1] & kPinned) + (role[i + stride] & kPinned) +
-                                    (role[i - stride] & kPinned)));
-          mass[i] = role[i] & kPulled ? image_.mu : 0.0;
-        }
+        for (int64_t i = grid_.at(y, 0), end = i + grid_.width; i < end; ++i)
+          make_row(role_.data(), finest, i, image_.mu, solver_.mass()[i]);
     });
   }
 
@@ -155,13 +144,13 @@ template <class T> class Blend {
         const int64_t p = y * width + x, i = grid_.at(y, x);
         if (!(role_[i] & kSolved)) continue;
         component_[p] = p;
-        if (solver_.right()[i - 1] > 0) join(p, p - 1);
-        if (solver_.down()[i - grid_.stride()] > 0) join(p, p - width);
+        if (role_[i - 1] & kSolved) join(p, p - 1);
+        if (role_[i - grid_.stride()] & kSolved) join(p, p - width);
       }
     std::vector<char> tied(pixels, 0);
     for (int64_t p = 0; p < pixels; ++p) {
       const int64_t i = grid_.at(p / width, p % width);
-      if (component_[p] >= 0 && (solver_.pins()[i] > 0 || solver_.mass()[i] > 0)) tied[root_of(p)] = 1;
+      if (component_[p] >= 0 && is_tied(role_.data(), i, grid_.stride())) tied[root_of(p)] = 1;
     }
     std::vector<int64_t> number(pixels, -1);
     for (int64_t p = 0; p < pixels; ++p) {
@@ -236,7 +225,7 @@ void each_image(const BlendImage<T>& first, int64_t batch, int threads, const Bo
 
 template <class T>
 void blend_gradients(const T* target, const T* donor, const int32_t* labels, const bool* donor_valid, const T* scale,
-                     const bool* domain, T* blended, int32_t* iterations, int64_t batch, int64_t donors,
+                     const bool* domain, T* blended, int32_t* iterations, void*, int64_t batch, int64_t donors,
                      int64_t height, int64_t width, bool free_border, double data_weight, int64_t feather,
                      double tolerance, int threads) {
   const BlendImage<T> first{target, donor,  donor_valid, scale,       domain,     labels, nullptr,
@@ -249,7 +238,7 @@ void blend_gradients(const T* target, const T* donor, const int32_t* labels, con
 template <class T>
 void blend_gradients_backward(const T* target, const T* donor, const int32_t* labels, const bool* donor_valid,
                               const T* scale, const bool* domain, const T* grad_blended, T* grad_target,
-                              T* grad_donor, int64_t batch, int64_t donors, int64_t height, int64_t width,
+                              T* grad_donor, void*, int64_t batch, int64_t donors, int64_t height, int64_t width,
                               bool free_border, double data_weight, int64_t feather, double tolerance, int threads) {
   const int64_t pixels = height * width;
   const BlendImage<T> first{target, donor,  donor_valid, scale,       domain,     labels, nullptr,
@@ -261,12 +250,13 @@ void blend_gradients_backward(const T* target, const T* donor, const int32_t* la
   });
 }
 
-#define PF3D_INSTANCES(T)                                                                                             \
-  template void blend_gradients(const T*, const T*, const int32_t*, const bool*, const T*, const bool*, T*, int32_t*, \
-                                int64_t, int64_t, int64_t, int64_t, bool, double, int64_t, double, int);              \
-  template void blend_gradients_backward(const T*, const T*, const int32_t*, const bool*, const T*, const bool*,      \
-                                         const T*, T*, T*, int64_t, int64_t, int64_t, int64_t, bool, double, int64_t, \
-                                         double, int)
+#define PF3D_INSTANCES(T)                                                                                            \
+  template void blend_gradients(const T*, const T*, const int32_t*, const bool*, const T*, const bool*, T*,          \
+                                int32_t*, void*, int64_t, int64_t, int64_t, int64_t, bool, double, int64_t, double,  \
+                                int);                                                                                \
+  template void blend_gradients_backward(const T*, const T*, const int32_t*, const bool*, const T*, const bool*,     \
+                                         const T*, T*, T*, void*, int64_t, int64_t, int64_t, int64_t, bool, double,  \
+                                         int64_t, double, int)
 PF3D_INSTANCES(float);
 PF3D_INSTANCES(double);
 

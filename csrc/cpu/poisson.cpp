@@ -79,11 +79,11 @@ void PoissonSolver::set_up() {
   PoissonLevel& fine = levels_[0];
   const int64_t stride = fine.grid.stride();
   // The planes of the unknowns are free until the first cycle: x holds pins and y mass.
-  for (int64_t y = 0; y < fine.grid.height; ++y)
-    for (int64_t i = fine.grid.at(y, 0); i < fine.grid.at(y, fine.grid.width); ++i) {
-      fine.y[i] = float(diagonal_[i]);
-      diagonal_[i] += double(sum_of_links(fine.right, fine.down, i, stride)) + double(fine.x[i]);
-    }
+  for_rows(fine.grid, [&](int64_t y0, int64_t y1) {
+    for (int64_t y = y0; y < y1; ++y)
+      for (int64_t i = fine.grid.at(y, 0); i < fine.grid.at(y, fine.grid.width); ++i)
+        diagonal_[i] += double(sum_of_links(fine.right, fine.down, i, stride)) + double(fine.x[i]);
+  });
   for (size_t at = 0; at < levels_.size(); ++at) {
     PoissonLevel& level = levels_[at];
     if (at > 0) {

@@ -15,11 +15,9 @@ class PoissonSolver {
   PoissonSolver(int64_t height, int64_t width, int threads);
 
   Grid grid() const { return levels_[0].grid; }
-  // What the caller fills on the inner pixels before set_up: links right and down, pins and mass (the two kinds of
-  // pull), and before solve: the right-hand side. The solution may be read after solve.
-  float* right() { return levels_[0].right; }
-  float* down() { return levels_[0].down; }
-  float* pins() { return levels_[0].x; }
+  // What the caller fills on the inner pixels before set_up: links, pins (in the plane x) and mass of the finest grid;
+  // and before solve: the right-hand side. The solution may be read after solve.
+  const PoissonLevel& finest() const { return levels_[0]; }
   double* mass() { return diagonal_; }
   double* rhs() { return residual_; }
   const double* solution() const { return solution_; }

@@ -151,6 +151,7 @@ def _forward(
         domain,
         blended,
         iterations,
+        _workspace(target),
         *donor.shape,
         free_border,
         data_weight,
@@ -158,6 +159,19 @@ def _forward(
         tolerance,
     )
     return blended, iterations
+
+
+def _workspace(target: Tensor) -> Tensor:
+    """Working memory as csrc/cuda/blend_gradients.cu lays it out; untouched on the CPU, where it costs nothing."""
+    batch, height, width = target.shape
+    finest, grids, pixels = (height + 3) * (width + 2), 0, height * width
+    while True:
+        grids += (height + 3) * (width + 2)
+        if max(height, width) <= 1:
+            break
+        height, width = (height + 1) // 2, (width + 1) // 2
+    doubles = 16 + 8 + 6 * finest + (finest + 1023) // 1024 + 3 * pixels
+    return target.new_empty(batch * (8 * doubles + 4 * 7 * grids + 4 * 7 * pixels + finest), dtype=torch.uint8)
 
 
 def _empty_outputs(target: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,6 +206,7 @@ def _backward(
         grad.contiguous(),
         grad_target,
         grad_donor if wants_donor else None,
+        _workspace(target),
         *donor.shape,
         free_border,
         data_weight,
