@@ -1,5 +1,6 @@
 // csrc/core/blend.h -- gradient-domain blending of maps: which gradient an edge takes, the system that follows, and the
-// derivatives. Perez, Gangnet & Blake 2003, "Poisson image editing"; the pull to the target makes it a screened Poisson equation.
+// derivatives. Perez, Gangnet & Blake 2003, "Poisson image editing"; the pull to the target makes it a screened Poisson
+// equation (Bhat et al. 2008).
 //
 // Minimised over the solved pixels: sum over edges (p, q) of (u_p - u_q - e_pq)^2 + mu * sum over pixels outside the
 // mask of (u_p - t_p)^2. With x = A^-1 (div e + pinned values + mu t) and lambda = A^-1 dL/du:
@@ -79,7 +80,8 @@ PF3D_HD int64_t neighbour(int k, int64_t stride) { return k == 0 ? 1 : k == 1 ? 
 
 PF3D_HD int pins_at(const uint8_t* role, int64_t i, int64_t stride) {
   static_assert(kPinned == 1, "summed as a number");
-  return (role[i + 1] & kPinned) + (role[i - 1] & kPinned) + (role[i + stride] & kPinned) + (role[i - stride] & kPinned);
+  return ((role[i + 1] & kPinned) + (role[i - 1] & kPinned)) +
+         ((role[i + stride] & kPinned) + (role[i - stride] & kPinned));
 }
 
 // Whether something gives a solved pixel's component a value.
@@ -137,7 +139,8 @@ template <class T> PF3D_HD double edge_gradient(const BlendImage<T>& image, int6
   if (wp > 0 && wq > 0 && labels[0] == labels[1]) shares[0] = most, shares[1] = 0;
   for (int k = 0; k < 2; ++k) {
     double at_p, at_q;
-    if (!(shares[k] > 0) || !donor_value(image, labels[k], p, at_p) || !donor_value(image, labels[k], q, at_q)) continue;
+    if (!(shares[k] > 0)) continue;
+    if (!donor_value(image, labels[k], p, at_p) || !donor_value(image, labels[k], q, at_q)) continue;
     (k == 0 ? mix.at_p : mix.at_q) = shares[k];
     if (keeps_target) mix.target -= shares[k];
     gradient += shares[k] * ((at_p - at_q) - (keeps_target ? step : 0.0));  // exact where the gradients are the same

@@ -190,7 +190,8 @@ template <class T> class Blend {
       if (!edited_row_[y + 1]) continue;
       for (int64_t x = 0; x < grid_.width; ++x) {
         const int64_t i = grid_.at(y, x);
-        if ((role_[i] & (kSolved | kInMask)) == (kSolved | kInMask)) add_outline(image_, grid_, role_.data(), y, x, sums);
+        if ((role_[i] & (kSolved | kInMask)) == (kSolved | kInMask))
+          add_outline(image_, grid_, role_.data(), y, x, sums);
       }
     }
     solver_.for_rows(grid_, [&](int64_t y0, int64_t y1) {

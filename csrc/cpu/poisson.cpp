@@ -1,5 +1,5 @@
 // csrc/cpu/poisson.cpp -- the iteration runs in double, the multigrid cycle that preconditions it in float: half the
-// memory, and the rounding of a preconditioner costs no accuracy. The right-hand side is scaled to a maximum of 1 first.
+// memory, and the rounding of a preconditioner costs no accuracy. The right-hand side is scaled to a maximum of 1.
 #include "cpu/poisson.h"
 
 #include <algorithm>

@@ -21,7 +21,7 @@ template <class T> struct Workspace {
   double *guess, *feather_weight;    // of one image: grid.size(), pixels; image b lies `batch.doubles` further
   unsigned long long* sums;          // 2 a pixel: high and low part of a component's sum, by its first pixel
   int32_t *distance, *nearest, *feather_label, *parent, *tied, *pixels_of, *known_of;  // `ints` further
-  BlendState* state;                 // `batch.doubles` further
+  BlendState* state;  // `batch.doubles` further
   uint8_t* role;
   int64_t ints, pixels;
 
@@ -107,8 +107,9 @@ template <class T> __global__ void feather_columns_kernel(Workspace<T> w, int64_
 }
 template <class T> __global__ void feather_rows_kernel(Workspace<T> w, int64_t reach) {
   each_pixel(w, [&](const Pixel& at) {
-    w.feather_weight[at.b * w.batch.doubles + at.p] = feather_weight(
-        w.of(w.distance, at.b), w.of(w.nearest, at.b), w.first.width, at.y, at.x, reach, w.of(w.feather_label, at.b)[at.p]);
+    int32_t& label = w.of(w.feather_label, at.b)[at.p];
+    w.feather_weight[at.b * w.batch.doubles + at.p] =
+        feather_weight(w.of(w.distance, at.b), w.of(w.nearest, at.b), w.first.width, at.y, at.x, reach, label);
   });
 }
 
@@ -134,7 +135,7 @@ __device__ inline int32_t root_of(const int32_t* parent, int32_t p) {
     p = up;
   }
 }
-__device__ void join(int32_t* parent, int32_t p, int32_t q) {
+__device__ inline void join(int32_t* parent, int32_t p, int32_t q) {
   for (;;) {
     p = root_of(parent, p);
     q = root_of(parent, q);
@@ -152,21 +153,22 @@ template <class T> __device__ bool may_hang_free(const Workspace<T>& w, int64_t 
 }
 template <class T> __global__ void start_components_kernel(Workspace<T> w) {
   each_pixel(w, [&](const Pixel& at) {
-    if (!(may_hang_free(w, at.b))) return;
+    if (!may_hang_free(w, at.b)) return;
     w.of(w.parent, at.b)[at.p] = w.role_of(at.b)[at.i] & kSolved ? int32_t(at.p) : -1;
   });
 }
 template <class T> __global__ void join_kernel(Workspace<T> w) {
   each_pixel(w, [&](const Pixel& at) {
-    if (!(may_hang_free(w, at.b) && (w.role_of(at.b)[at.i] & kSolved))) return;
     const uint8_t* role = w.role_of(at.b);
-    if (role[at.i + 1] & kSolved) join(w.of(w.parent, at.b), int32_t(at.p), int32_t(at.p + 1));
-    if (role[at.i + w.batch.grid.stride()] & kSolved) join(w.of(w.parent, at.b), int32_t(at.p), int32_t(at.p + w.first.width));
+    if (!may_hang_free(w, at.b) || !(role[at.i] & kSolved)) return;
+    int32_t* parent = w.of(w.parent, at.b);
+    if (role[at.i + 1] & kSolved) join(parent, int32_t(at.p), int32_t(at.p + 1));
+    if (role[at.i + w.batch.grid.stride()] & kSolved) join(parent, int32_t(at.p), int32_t(at.p + w.first.width));
   });
 }
 template <class T> __global__ void count_kernel(Workspace<T> w) {
   each_pixel(w, [&](const Pixel& at) {
-    if (!(may_hang_free(w, at.b) && (w.role_of(at.b)[at.i] & kSolved))) return;
+    if (!may_hang_free(w, at.b) || !(w.role_of(at.b)[at.i] & kSolved)) return;
     const int32_t root = root_of(w.of(w.parent, at.b), int32_t(at.p));
     *reinterpret_cast<volatile int32_t*>(w.of(w.parent, at.b) + at.p) = root;
     if (is_tied(w.role_of(at.b), at.i, w.batch.grid.stride())) atomicOr(w.of(w.tied, at.b) + root, 1);
@@ -196,7 +198,7 @@ template <class T> __device__ double summand(const Workspace<T>& w, const T* gra
 }
 template <class T> __global__ void largest_summand_kernel(Workspace<T> w, const T* grad) {
   each_pixel(w, [&](const Pixel& at) {
-    if (!(loose_root(w, at.b, at.p) >= 0)) return;
+    if (loose_root(w, at.b, at.p) < 0) return;
     const double size = fabs(summand(w, grad, at.b, at.p, at.i));
     if (!(size == 0))
       atomicMax(&w.state_of(at.b).largest,
@@ -258,9 +260,10 @@ template <class T> __global__ void guess_kernel(Workspace<T> w) {
 template <class T> __global__ void change_kernel(Workspace<T> w) {
   each_pixel(w, [&](const Pixel& at) {
     const uint8_t* role = w.role_of(at.b);
-    w.batch.image(at.b).residual[at.i] = may_change(role, at.i, w.batch.grid.stride())
-                                       ? change_wanted(w.image(at.b), w.batch.grid, role, w.guess_of(at.b), at.y, at.x)
-                                       : 0.0;
+    double wanted = 0;
+    if (may_change(role, at.i, w.batch.grid.stride()))
+      wanted = change_wanted(w.image(at.b), w.batch.grid, role, w.guess_of(at.b), at.y, at.x);
+    w.batch.image(at.b).residual[at.i] = wanted;
   });
 }
 template <class T> __global__ void result_kernel(Workspace<T> w, T* blended, int32_t* iterations) {
@@ -268,7 +271,8 @@ template <class T> __global__ void result_kernel(Workspace<T> w, T* blended, int
     const PoissonImage system = w.batch.image(at.b);
     const int64_t root = loose_root(w, at.b, at.p);
     double value = w.guess_of(at.b)[at.i] + system.solution[at.i];
-    if (root >= 0) value += sum_of(w, at.b, root) / mean_count(w.of(w.pixels_of, at.b)[root], w.of(w.known_of, at.b)[root]);
+    if (root >= 0)
+      value += sum_of(w, at.b, root) / mean_count(w.of(w.pixels_of, at.b)[root], w.of(w.known_of, at.b)[root]);
     blended[at.item] = w.role_of(at.b)[at.i] & kSolved ? T(value) : w.image(at.b).target[at.p];
     if (at.p == 0) iterations[at.b] = system.state->iterations;
   });

@@ -200,6 +200,22 @@ void occlusion_weights(const T* verts_image, const int32_t* faces, const int32_t
                        T* weights, int64_t batch, int64_t num_verts, int64_t height, int64_t width,
                        int64_t frontal_pixels, double tolerance, bool perspective, bool compat, Stream stream);
 
+// target (B, H, W), donor (B, D, H, W), labels (B, H, W) (0 target, k donor k); donor_valid (B, D, H, W), scale (B, D)
+// and domain (B, H, W) may be null -> blended (B, H, W), iterations (B) of the solver. The workspace is for the device;
+// the CPU has its own.
+template <class T>
+void blend_gradients(const T* target, const T* donor, const int32_t* labels, const bool* donor_valid, const T* scale,
+                     const bool* domain, T* blended, int32_t* iterations, void* workspace, int64_t batch,
+                     int64_t donors, int64_t height, int64_t width, bool free_border, double data_weight,
+                     int64_t feather, double tolerance, Stream stream);
+// grad_donor may be null (not wanted).
+template <class T>
+void blend_gradients_backward(const T* target, const T* donor, const int32_t* labels, const bool* donor_valid,
+                              const T* scale, const bool* domain, const T* grad_blended, T* grad_target,
+                              T* grad_donor, void* workspace, int64_t batch, int64_t donors, int64_t height,
+                              int64_t width, bool free_border, double data_weight, int64_t feather, double tolerance,
+                              Stream stream);
+
 // image (B, H, W, C), Topology.opposite_corners (F, 3), face_index and depth (B, H, W) -> mixed (B, H, W, C) and the
 // codes of core/outline.h for the lines to the right and down, outlines (B, 2, H, W)
 template <class T>

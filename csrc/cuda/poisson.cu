@@ -4,8 +4,8 @@
 namespace pyface3d::cuda {
 namespace {
 
-// body(image, begin, end, chunk) for every chunk of `count` items of every image, block by block; those of an image that
-// is done are left out.
+// body(image, begin, end, chunk) for every chunk of `count` items of every image, block by block; images that are done
+// are left out.
 template <class Body> __device__ void each_chunk(const PoissonBatch& batch, int64_t count, const Body& body) {
   const int64_t chunks = (count + kChunk - 1) / kChunk;
   for (int64_t item = blockIdx.x; item < chunks * batch.images; item += gridDim.x) {
@@ -18,7 +18,8 @@ template <class Body> __device__ void each_chunk(const PoissonBatch& batch, int6
 // The same over the places of a grid.
 template <class Body> __device__ void each_place_chunk(const PoissonBatch& batch, Grid grid, const Body& body) {
   const int64_t first = first_place(grid);
-  each_chunk(batch, last_place(grid) - first, [&](const PoissonImage& image, int64_t begin, int64_t end, int64_t chunk) {
+  const int64_t places = last_place(grid) - first;
+  each_chunk(batch, places, [&](const PoissonImage& image, int64_t begin, int64_t end, int64_t chunk) {
     body(image, first + begin, first + end, chunk);
   });
 }

@@ -72,8 +72,8 @@ def test_a_constant_added_to_the_donor_changes_nothing(device, dtype):
 
 def test_whole_image_with_a_fixed_border_changes_by_a_harmonic_field(device):
     """The published maps: nothing moves on the border, and outside the edit the change is as smooth as can be."""
-    target, donor = relief(200, 180, device=device), relief(200, 180, device=device, seed=3)
-    mask = disc(200, 180, 40, device, at=(0.4, 0.6))
+    target, donor = relief(100, 90, device=device), relief(100, 90, device=device, seed=3)
+    mask = disc(100, 90, 20, device, at=(0.4, 0.6))
     blended = blend_gradients(target, donor, mask)
     change = blended - target
     for edge in (change[:, 0], change[:, -1], change[:, :, 0], change[:, :, -1]):
@@ -87,7 +87,7 @@ def test_whole_image_with_a_fixed_border_changes_by_a_harmonic_field(device):
 
 def test_the_pull_keeps_visible_pixels_where_they_were(device, dtype):
     """mm: an occluder of 4 mm is taken out; 15 pixels further on nothing moves by 0.1 mm."""
-    donor, mask = relief(256, 256, dtype, device), disc(256, 256, 40, device)
+    donor, mask = relief(128, 128, dtype, device), disc(128, 128, 24, device)
     target = torch.where(mask, donor + 4, donor + 0.3)
     blended = blend_gradients(target, donor, mask, data_weight=0.01, border="free", feather_px=3)
     assert (blended - target)[~grown(mask, 15)].abs().max() <= 0.1
@@ -95,8 +95,8 @@ def test_the_pull_keeps_visible_pixels_where_they_were(device, dtype):
 
 
 def test_pull_with_a_wrong_donor_fades_within_its_reach(device):
-    target, donor = relief(256, 256, device=device), 3 * relief(256, 256, device=device, seed=5)
-    mask = disc(256, 256, 50, device)
+    target, donor = relief(128, 128, device=device), 3 * relief(128, 128, device=device, seed=5)
+    mask = disc(128, 128, 25, device)
     with_pull = (blend_gradients(target, donor, mask, data_weight=0.01) - target).abs()
     without = (blend_gradients(target, donor, mask) - target).abs()
     far = ~grown(mask, 15)
@@ -105,9 +105,9 @@ def test_pull_with_a_wrong_donor_fades_within_its_reach(device):
 
 def test_residual(device, dtype):
     target, donor, mask = (
-        relief(300, 211, dtype, device),
-        relief(300, 211, dtype, device, 2),
-        disc(300, 211, 70, device),
+        relief(130, 97, dtype, device),
+        relief(130, 97, dtype, device, 2),
+        disc(130, 97, 30, device),
     )
     iterations = torch.ops.pyface3d.blend_gradients(
         target, donor[:, None], mask.int(), None, None, None, False, 0.0, 0, 1e-8
