@@ -25,7 +25,10 @@ inline Quad cross(Quad a, Quad b) {
 
 template <class T> constexpr bool kHasQuads = std::is_same_v<T, float>;
 
-inline void prefetch(const void* address) { __builtin_prefetch(address); }
+inline void prefetch(const void* address) {
+  __builtin_prefetch(address);
+  asm volatile("");  // GCC takes a function that only prefetches for one without effect, and drops the call
+}
 #else
 template <class T> constexpr bool kHasQuads = false;
 
