@@ -69,7 +69,7 @@ def outlines() -> Picture:
 
 
 def _crops(fragments: ops.Fragments) -> list[tuple[int, int]]:
-    """Corners of three crops: about the steepest step of depth inside the head (the nose), at the chin, at the crown."""
+    """Corners of three crops: the steepest step of depth inside the head, the crown, the outline at half height."""
     depth, mask = fragments.depth[0], fragments.mask[0]
     step = torch.where(mask[:, 1:] & mask[:, :-1], (depth[:, 1:] - depth[:, :-1]).abs(), 0.0)
     middle = slice(SIZE // 3, 2 * SIZE // 3)

@@ -169,6 +169,17 @@ def test_agrees_with_the_slow_twin_on_any_heap_of_triangles(cull, seed):
     assert found.min() >= image.min() - 1e-12 and found.max() <= image.max() + 1e-12
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_both_back_ends_agree_with_the_slow_twin_on_heaps(device, seed):
+    """The CPU looks only where it has marked the picture, CUDA everywhere."""
+    verts, topology = random_scene(seed, device=device, behind=0.05 * (seed % 3))
+    fragments = rasterize(verts, topology, 9, 13, cull="none")
+    image = torch.rand(2, 9, 13, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    found = antialias(image.to(device), fragments, verts, topology).cpu()
+    on_cpu = Fragments(*(values.cpu() for values in fragments))
+    torch.testing.assert_close(found, slow_antialias(image, on_cpu, verts.cpu(), topology.to("cpu")))
+
+
 def test_agrees_with_the_slow_twin_where_many_faces_lie_in_a_pixel():
     verts, topology = ball(50, 70, 20)
     fragments = rasterize(verts, topology, 20, 20)
