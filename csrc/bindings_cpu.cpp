@@ -62,4 +62,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   pyface3d::define(m, "mesh_graph", &pyface3d::cpu::mesh_graph);
   pyface3d::define(m, "nested_dissection", &pyface3d::cpu::nested_dissection);
   pyface3d::define(m, "mesh_cholesky_bytes", &pyface3d::cpu::mesh_cholesky_bytes);
+  PF3D_DEFINE(pyface3d::cpu, blend_shapes);
+  PF3D_DEFINE(pyface3d::cpu, blend_shapes_backward);
 }

@@ -43,4 +43,6 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cuda, complete_symmetry_backward);
   PF3D_DEFINE(pyface3d::cuda, blend_gradients);
   PF3D_DEFINE(pyface3d::cuda, blend_gradients_backward);
+  PF3D_DEFINE(pyface3d::cuda, blend_shapes);
+  PF3D_DEFINE(pyface3d::cuda, blend_shapes_backward);
 }

@@ -52,6 +52,8 @@ template <class V, class T> V splat(T x) { return x - V{}; }  // x - 0 is x, -0 
 
 template <class V> V mul_add(V a, V b, V c) { return a * b + c; }
 #ifdef PF3D_FUSED
+inline float mul_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline double mul_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
 inline Lanes<float, 8> mul_add(Lanes<float, 8> a, Lanes<float, 8> b, Lanes<float, 8> c) {
   return _mm256_fmadd_ps(a, b, c);
 }

@@ -243,4 +243,14 @@ void complete_symmetry_backward(const T* verts, const T* weights, const T* refer
                                 T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts, double threshold,
                                 bool soft, bool mirror_borders, Stream stream);
 
+// coefficients (B, K), basis (K, N), mean (means, N) with means 1 or B -> verts (B, N), N = 3 V numbers; a null gradient
+// is not wanted
+template <class T>
+void blend_shapes(const T* coefficients, const T* basis, const T* mean, T* verts, int64_t batch, int64_t means,
+                  int64_t shapes, int64_t numbers, Stream stream);
+template <class T>
+void blend_shapes_backward(const T* coefficients, const T* basis, const T* grad_verts, T* grad_coefficients,
+                           T* grad_basis, T* grad_mean, int64_t batch, int64_t means, int64_t shapes, int64_t numbers,
+                           Stream stream);
+
 }  // namespace pyface3d::cuda

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyface3d.errors import InputError
 from pyface3d.face_models.base import LandmarkEmbedding
-from pyface3d.ops import Topology
+from pyface3d.ops import Topology, blend_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,10 @@ class LinearFaceModel:
         if len(identity) != len(expression) and 1 not in (len(identity), len(expression)):
             raise InputError(f"identity and expression must share a batch, got {len(identity)} and {len(expression)}")
         model = self._in_precision(identity.dtype)
-        offsets = identity @ model.identity_basis.flatten(1) + expression @ model.expression_basis.flatten(1)
-        return model.template + offsets.unflatten(1, model.template.shape)
+        parts = [(identity, model.identity_basis), (expression, model.expression_basis)]
+        parts.sort(key=lambda part: len(part[0]))  # what all heads share comes first and is made once
+        shared = blend_shapes(*parts[0], model.template)
+        return blend_shapes(*parts[1], shared[0] if len(shared) == 1 else shared)
 
     def albedo(self, coefficients: Tensor) -> Tensor:
         """Linear RGB for coefficients (B, A) in standard deviations: (B, Ht, Wt, 3) or (B, V, 3), clipped to [0, 1].

@@ -88,6 +88,27 @@ def test_a_large_mesh_has_the_same_bits_on_several_threads(dtype):
     assert results[0][1].any()
 
 
+@pytest.mark.parametrize("batch", [4, 8, 19])
+@pytest.mark.parametrize("count", [1, 2])
+def test_many_images_have_the_bits_of_each_alone(dtype, batch, count):
+    """Images go through the kernel side by side; a flat one and one with NaN beside the others."""
+    verts = sheet(Size(batch=batch, grid=9)).to(dtype)
+    verts[1, :, 1:] = 0
+    verts[2, 5] = torch.nan
+    verts[3] *= 1e30
+    topology = mesh(Size(grid=9))
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        whole = vertex_normals(verts, topology)
+    finally:
+        torch.set_num_threads(before)
+    for b in range(batch):
+        assert torch.equal(whole[b], vertex_normals(verts[b], topology))
+    assert not whole[1].any()
+    assert whole.isfinite().all()
+
+
 def test_a_mesh_without_batch_axis(dtype):
     verts, topology = unit_sphere("cpu", dtype)
     assert torch.equal(vertex_normals(verts, topology), vertex_normals(verts[None], topology)[0])
