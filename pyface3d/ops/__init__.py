@@ -3,9 +3,9 @@
 from pyface3d.ops.antialias import antialias
 from pyface3d.ops.bake_texture import bake_texture
 from pyface3d.ops.blend_gradients import blend_gradients
+from pyface3d.ops.blend_shapes import blend_shapes
 from pyface3d.ops.bump_normals import bump_normals
 from pyface3d.ops.complete_symmetry import complete_symmetry
-from pyface3d.ops.blend_shapes import blend_shapes
 from pyface3d.ops.deform_conv2d import deform_conv2d
 from pyface3d.ops.dense_mesh import DenseMesh, dense_mesh
 from pyface3d.ops.displace import displace
@@ -30,9 +30,9 @@ __all__ = [
     "antialias",
     "bake_texture",
     "blend_gradients",
+    "blend_shapes",
     "bump_normals",
     "complete_symmetry",
-    "blend_shapes",
     "deform_conv2d",
     "dense_mesh",
     "displace",
