@@ -74,54 +74,71 @@ PF3D_HD SurfaceSteps<T> surface_steps(const ReliefMaps<T>& maps, int64_t p, cons
           maps.bump[down] - maps.bump[up]};
 }
 
-// n - grad b for unit n; n itself where the steps span no surface.
+// A vector at length 1 and what it was multiplied with; both 0 for one without direction. (core/face_normal.h, but
+// with one division.)
+template <class T> struct UnitVector {
+  Vec3<T> n;
+  T inverse;
+};
+
+template <class T> PF3D_HD UnitVector<T> unit_vector(Vec3<T> v) {
+  const T len = length(v);
+  const T inverse = has_direction(len) ? T(1) / len : T(0);
+  return {inverse > T(0) ? v * inverse : Vec3<T>{}, inverse};
+}
+
+template <class T> PF3D_HD Vec3<T> unit_vector_vjp(const UnitVector<T>& u, Vec3<T> g) {
+  return (g - u.n * dot(u.n, g)) * u.inverse;
+}
+
+// The way to n' from unit n, as the derivative needs it; `spanned` is false where the steps span no surface.
 template <class T> struct SlopedNormal {
   Vec3<T> t_n, n_s;  // t x n, n x s
-  T area;            // s . (t x n)
-  Vec3<T> v;         // n - grad b
+  T inverse_area;    // 1 / (s . (t x n))
+  Vec3<T> slope;     // grad b
+  UnitVector<T> bumped;
   bool spanned;
 };
 
 template <class T> PF3D_HD SlopedNormal<T> sloped_normal(Vec3<T> n, const SurfaceSteps<T>& d) {
-  SlopedNormal<T> r{cross(d.t, n), cross(n, d.s), T(0), n, false};
-  r.area = dot(d.s, r.t_n);
-  if (!(fabs(r.area) > kLeastSine<T> * length(d.s) * length(d.t))) return r;  // also for NaN
-  const Vec3<T> v = n - (r.t_n * d.bump_s + r.n_s * d.bump_t) / r.area;
-  r.spanned = has_direction(dot(v, v));
-  if (r.spanned) r.v = v;
+  SlopedNormal<T> r{cross(d.t, n), cross(n, d.s), T(0), {}, {n, T(0)}, false};
+  const T area = dot(d.s, r.t_n);
+  if (!(fabs(area) > kLeastSine<T> * sqrt(dot(d.s, d.s) * dot(d.t, d.t)))) return r;  // also for NaN
+  r.inverse_area = T(1) / area;
+  r.slope = (r.t_n * d.bump_s + r.n_s * d.bump_t) * r.inverse_area;
+  const UnitVector<T> bumped = unit_vector(n - r.slope);
+  r.spanned = bumped.inverse > T(0);
+  if (r.spanned) r.bumped = bumped;
   return r;
 }
 
 // `normal` of any length; one without direction gives 0.
 template <class T> PF3D_HD Vec3<T> bump_normal(Vec3<T> normal, const SurfaceSteps<T>& d) {
-  const Vec3<T> n = normalized(normal);
-  const SlopedNormal<T> r = sloped_normal(n, d);
-  return r.spanned ? r.v / length(r.v) : n;
+  return sloped_normal(unit_vector(normal).n, d).bumped.n;
 }
 
-// With v = n - q / area, q = b_s (t x n) + b_t (n x s), area = s . (t x n) and g_v from g = dL/dn':
+// With n' = v / |v|, v = n - q / area, q = b_s (t x n) + b_t (n x s), area = s . (t x n) and g_v from g = dL/dn':
 //   g_q = -g_v / area       g_area = g_v . q / area^2       g_bs = g_q . (t x n)       g_bt = g_q . (n x s)
 //   g_txn = b_s g_q + g_area s       g_nxs = b_t g_q       g_s = g_area (t x n) + ...
-// and for a product c = a x b: g_a = b x g_c, g_b = g_c x a. Writes the gradients on the normal and on the
-// steps.
+// and for a product c = a x b: g_a = b x g_c, g_b = g_c x a. Writes the gradients on the normal and on the steps.
 template <class T>
 PF3D_HD void bump_normal_vjp(Vec3<T> normal, const SurfaceSteps<T>& d, Vec3<T> g, Vec3<T>& grad_normal,
                              SurfaceSteps<T>& grad) {
-  const Vec3<T> n = normalized(normal);
-  const SlopedNormal<T> r = sloped_normal(n, d);
+  const UnitVector<T> u = unit_vector(normal);
+  const SlopedNormal<T> r = sloped_normal(u.n, d);
   grad = {};
   if (!r.spanned) {
-    grad_normal = normalized_vjp(normal, g);
+    grad_normal = unit_vector_vjp(u, g);
     return;
   }
-  const Vec3<T> g_v = normalized_vjp(r.v, g), g_q = -g_v / r.area;
-  const T g_area = dot(g_v, n - r.v) / r.area;  // n - v = q / area
+  const Vec3<T> g_v = unit_vector_vjp(r.bumped, g), g_q = -g_v * r.inverse_area;
+  const T g_area = dot(g_v, r.slope) * r.inverse_area;
   grad.bump_s = dot(g_q, r.t_n);
   grad.bump_t = dot(g_q, r.n_s);
   const Vec3<T> g_t_n = g_q * d.bump_s + d.s * g_area, g_n_s = g_q * d.bump_t;
-  grad.s = r.t_n * g_area + cross(g_n_s, n);
-  grad.t = cross(n, g_t_n);
-  grad_normal = normalized_vjp(normal, g_v + cross(g_t_n, d.t) + cross(d.s, g_n_s));
+  grad.s = r.t_n * g_area + cross(g_n_s, u.n);
+  grad.t = cross(u.n, g_t_n);
+  grad_normal = unit_vector_vjp(u, g_v + cross(g_t_n, d.t) + cross(d.s, g_n_s));
 }
 
 // Gradient on one pixel's position and height.
