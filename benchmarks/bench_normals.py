@@ -13,7 +13,10 @@ from pyface3d.ops import Topology, vertex_normals
 TITLE = "Vertex normals"
 NOTES = """
 *index_add* is the usual torch code: three gathers, a cross product, three `index_add`, `normalize`. Checked: against
-it in float64, values and gradient.
+it in float64, values and gradient. Tried for batch 32 on one thread, on a busy machine (5.7 ms image by image): sixteen
+images side by side in a register, expected to take 3 ms, took 5.5, because the rows of all vertices (14 MB, faces in no
+order) leave the cache; eight, half as much memory, took 3.0 and stayed; four took 4.0. Prefetching the rows of later
+faces, expected to save a tenth, showed nothing above the noise.
 """
 
 

@@ -14,7 +14,7 @@
 namespace pyface3d::cpu {
 namespace {
 
-constexpr int64_t kWork = 1 << 20;  // multiplications that are worth a thread
+constexpr int64_t kWork = 1 << 21;  // multiplications that are worth a thread
 #ifdef __AVX512F__
 constexpr int kHeight = 8, kVectors = 3;  // results in registers
 #else

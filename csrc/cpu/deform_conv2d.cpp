@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kPiece = 96;  // positions whose columns are in cache together
 constexpr int64_t kGrain = 16384;
+constexpr int64_t kWork = 1 << 21;  // multiplications that are worth a thread
 
 // Channels of a pixel side by side: eight or, where a register holds fewer, as many as it does.
 template <class T> constexpr int kSide = kLanes<T> < 8 ? kLanes<T> : 8;
@@ -151,7 +152,8 @@ void deform_conv2d(const T* input, const T* offset, const T* mask, const T* weig
                       stride_y,     stride_x,      padding_y,     padding_x,    dilation_y,    dilation_x};
   const int64_t positions = n.positions(), pieces = (positions + kPiece - 1) / kPiece;
   const int64_t outputs = n.group_outputs(), out_row = n.output_row(), terms = n.terms();
-  parallel_for(threads, batch * pieces, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = 1 + kWork / (1 + kPiece * terms * slices * out_row);
+  parallel_for(threads, batch * pieces, grain, [&](int64_t begin, int64_t end) {
     T* columns = scratch<T>(kPiece * (terms + out_row * groups));
     T* sums = columns + kPiece * terms;  // (group, kPiece, out_row)
     for (int64_t piece = begin; piece < end; ++piece) {

@@ -25,8 +25,8 @@ def blend_shapes(coefficients: Tensor, basis: Tensor, mean: Tensor) -> Tensor:
 
     Differentiable in all three, once; the basis's gradient, as large as itself, is made only where it is wanted. The
     shapes are added in order, with one rounding each where the processor has fused multiplication and addition:
-    repeatable to the bit on both devices, a value by itself and in a batch the same. Source: Blanz and Vetter, "A
-    morphable model for the synthesis of 3D faces", SIGGRAPH 1999, eq. 1.
+    repeatable to the bit on both devices, and an item's vertices are the same alone and in a batch. Source: Blanz and
+    Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999, eq. 1.
     """
     check_floating("coefficients", coefficients)
     check_shape("coefficients", coefficients, ("B", "K"))

@@ -53,6 +53,25 @@ def test_an_item_has_the_same_bits_alone_and_in_a_batch(dtype, batch):
         assert torch.equal(blend_shapes(coefficients[b : b + 1], basis, mean)[0], whole[b])
 
 
+@pytest.mark.parametrize("batch", [1, 3, 9])
+def test_threads_change_no_bit_of_a_large_model(dtype, batch):
+    """Large enough that every loop is shared out; the table's meshes are not."""
+    coefficients = random_values(0, batch, 64, low=-1).to(dtype).requires_grad_()
+    basis, mean = random_values(1, 64, 24_000, 3).to(dtype), random_values(2, 24_000, 3).to(dtype)
+    basis, mean = basis.requires_grad_(), mean.requires_grad_()
+    grad = random_values(3, batch, 24_000, 3, low=-1).to(dtype)
+    results, before = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            verts = blend_shapes(coefficients, basis, mean)
+            results.append((verts, *torch.autograd.grad(verts, (coefficients, basis, mean), grad)))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
 def test_one_basis_on_top_of_another_is_both_at_once(device, dtype):
     """In float32 and float64 the chain of additions is the same one."""
     coefficients = random_values(0, 3, 9, low=-1).to(device, dtype)
