@@ -20,7 +20,15 @@ template <class T> struct Interpolation {
   int64_t num_verts, num_pixels, channels;
 
   const int32_t* face(int64_t p) const { return faces + corner_offset(face_index[p]); }
-  const T* image(int64_t p) const { return attributes + (shared ? 0 : verts_offset(p / num_pixels, num_verts, channels)); }
+
+  // Calls body(first pixel, end, attributes) for every image that has some of the pixels [begin, end).
+  template <class Body> void by_image(int64_t begin, int64_t end, Body body) const {
+    while (begin < end) {
+      const int64_t image = begin / num_pixels, stop = std::min(end, (image + 1) * num_pixels);
+      body(begin, stop, attributes + (shared ? 0 : verts_offset(image, num_verts, channels)));
+      begin = stop;
+    }
+  }
 };
 
 // Calls body(n) with the number of channels, a constant where it is a usual one.
@@ -35,47 +43,39 @@ template <class Body> void with_channels(int64_t channels, Body body) {
 }
 
 template <class T, class Count>
-void interpolate_pixels(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end, T* values) {
+void interpolate_pixels(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end, const T* a, T* values) {
   for (int64_t p = begin; p < end; ++p) {
     T* value = values + channels * p;
     if (in.face_index[p] < 0) {
       for (int64_t k = 0; k < channels; ++k) value[k] = T(0);
       continue;
     }
-    const T* a = in.image(p);
     const int32_t* i = in.face(p);
     interpolate_at(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels, load3(in.barycentrics, p), value,
                    channels);
   }
 }
 
+// The gradients of pixels [begin, end) of one image whose attributes are a: of the barycentrics, unless that is null;
+// and of the vertices [first, last), added, unless that is null.
 template <class T, class Count>
-void pull_back_barycentrics(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end,
-                            const T* grad_values, T* grad_barycentrics) {
+void pull_back(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end, const T* a, int64_t first,
+               int64_t last, const T* grad_values, T* grad_attributes, T* grad_barycentrics) {
   for (int64_t p = begin; p < end; ++p) {
-    Vec3<T> g;
-    if (in.face_index[p] >= 0) {
-      const T* a = in.image(p);
-      const int32_t* i = in.face(p);
-      g = interpolate_vjp_barycentrics(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels,
-                                       grad_values + channels * p, channels);
+    if (in.face_index[p] < 0) {
+      if (grad_barycentrics) store3(grad_barycentrics, p, Vec3<T>{});
+      continue;
     }
-    store3(grad_barycentrics, p, g);
-  }
-}
-
-// Adds the gradients of pixels [begin, end) to the vertices [first, last).
-template <class T, class Count>
-void add_to_attributes(const Interpolation<T>& in, Count channels, int64_t begin, int64_t end, int64_t first,
-                       int64_t last, const T* grad_values, T* grad) {
-  for (int64_t p = begin; p < end; ++p) {
-    if (in.face_index[p] < 0) continue;
     const int32_t* i = in.face(p);
     const T* g = grad_values + channels * p;
+    if (grad_barycentrics)
+      store3(grad_barycentrics, p,
+             interpolate_vjp_barycentrics(a + i[0] * channels, a + i[1] * channels, a + i[2] * channels, g, channels));
+    if (!grad_attributes) continue;
     for (int k = 0; k < 3; ++k) {
       if (i[k] < first || i[k] >= last) continue;
       const T beta = in.barycentrics[3 * p + k];
-      T* row = grad + i[k] * channels;
+      T* row = grad_attributes + i[k] * channels;
       for (int64_t c = 0; c < channels; ++c) row[c] += beta * g[c];
     }
   }
@@ -90,8 +90,11 @@ void interpolate(const T* attributes, const int32_t* faces, const int32_t* face_
   const Interpolation<T> in{attributes, faces, face_index, barycentrics, shared, num_verts, num_pixels, channels};
   const int64_t grain = std::max<int64_t>(1, 131072 / (channels + 4));
   with_channels(channels, [&](auto count) {
-    parallel_for(threads, batch * num_pixels, grain,
-                 [&](int64_t begin, int64_t end) { interpolate_pixels(in, count, begin, end, values); });
+    parallel_for(threads, batch * num_pixels, grain, [&](int64_t begin, int64_t end) {
+      in.by_image(begin, end, [&](int64_t from, int64_t to, const T* a) {
+        interpolate_pixels(in, count, from, to, a, values);
+      });
+    });
   });
 }
 
@@ -103,22 +106,28 @@ void interpolate_backward(const T* attributes, const int32_t* faces, const int32
   const Interpolation<T> in{attributes, faces, face_index, barycentrics, shared, num_verts, num_pixels, channels};
   const int64_t grain = std::max<int64_t>(1, 131072 / (channels + 4));
   const int64_t targets = shared ? 1 : batch, pixels = (shared ? batch : 1) * num_pixels;
-  // A thread takes whole targets, or some vertices of each where that is long work.
-  const int64_t parts = targets >= threads || pixels < 8 * grain ? 1 : threads;
+  // A thread takes whole targets and both gradients; or, where that is long work, some pixels and then some vertices.
+  const bool together = grad_attributes && (targets >= threads || pixels < 8 * grain);
+  const int64_t parts = together ? 1 : threads;
   with_channels(channels, [&](auto count) {
-    if (grad_barycentrics) {
+    if (grad_barycentrics && !together) {
       parallel_for(threads, batch * num_pixels, grain, [&](int64_t begin, int64_t end) {
-        pull_back_barycentrics(in, count, begin, end, grad_values, grad_barycentrics);
+        in.by_image(begin, end, [&](int64_t from, int64_t to, const T* a) {
+          pull_back(in, count, from, to, a, 0, 0, grad_values, static_cast<T*>(nullptr), grad_barycentrics);
+        });
       });
     }
     if (!grad_attributes) return;
+    T* weights = together ? grad_barycentrics : nullptr;
     parallel_for(threads, targets * parts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t target = item / parts, part = item % parts;
         const int64_t first = num_verts * part / parts, last = num_verts * (part + 1) / parts;
         T* grad = grad_attributes + verts_offset(target, num_verts, channels);
         std::fill(grad + first * channels, grad + last * channels, T(0));
-        add_to_attributes(in, count, target * pixels, (target + 1) * pixels, first, last, grad_values, grad);
+        in.by_image(target * pixels, (target + 1) * pixels, [&](int64_t from, int64_t to, const T* a) {
+          pull_back(in, count, from, to, a, first, last, grad_values, grad, weights);
+        });
       }
     });
   });

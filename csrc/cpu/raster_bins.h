@@ -125,7 +125,7 @@ template <class T> struct BoxWalk {
   }
 };
 
-constexpr int kMediumPixels = 32;  // boxes of so many pixels still leave pairs
+constexpr int kMediumPixels = 64;  // boxes of so many pixels still leave pairs
 
 // The first pass over the kFaceLanes faces from `first` on, `count` of them real; bins[b] is that of band b.
 // kAhead: all vertices lie in front of the camera.

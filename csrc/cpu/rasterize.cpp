@@ -23,10 +23,10 @@ template <class T> struct alignas(4 * sizeof(T)) Pixel {
   T beta[3], depth;
 };
 
-// The rows [row_begin, row_end) of one image, in working memory that stays in the cache.
+// The rows [row_begin, row_end) of one image.
 template <class T> struct Band {
   int32_t* face;  // -1 where nothing was drawn
-  Pixel<T>* pixels;
+  Pixel<T>* pixels;  // working memory that stays in the cache; undefined where nothing was drawn
   int row_begin, row_end;
 };
 
@@ -147,13 +147,6 @@ template <class T> void draw_clipped(const Scene<T>& scene, const Band<T>& out, 
     for (int x = box.x0; x <= box.x1; ++x) draw_pixel(scene, out, v, face, x, y);
 }
 
-template <class T>
-void store_band(const Scene<T>& scene, const Band<T>& band, int32_t* face_index, T* barycentrics, T* depth) {
-  const int64_t first = int64_t(band.row_begin) * scene.width, count = int64_t(band.row_end) * scene.width - first;
-  std::copy(band.face, band.face + count, face_index + first);
-  split_pixels(band.face, band.pixels[0].beta, count, barycentrics + 3 * first, depth + first);
-}
-
 template <class T> void draw_bin(const Scene<T>& scene, const Band<T>& out, Bin& bin) {
   draw_candidates(scene, out, bin.candidates);
   for (const LargeFace& item : bin.large) draw_large(scene, out, item);
@@ -166,10 +159,10 @@ void rasterize_image(const T* verts_image, const int32_t* faces, int32_t* face_i
                      int64_t num_verts, int64_t num_faces, int height, int width, bool cull_back, bool perspective,
                      int threads) {
   // A thread is woken for some 0.1 ms of work at least. Bands fit the cache; several a thread, for balance.
-  constexpr int64_t kCache = 1 << 21, kWork = 1 << 15;  // bytes, faces
+  constexpr int64_t kCache = 1 << 20, kWork = 1 << 15;  // bytes, faces
   const int64_t pixels_in_all = int64_t(height) * width;
   threads = int(std::min<int64_t>(threads, 1 + (num_faces + pixels_in_all / 4) / kWork));
-  const int64_t row_bytes = std::max<int64_t>(1, width * int64_t(sizeof(int32_t) + sizeof(Pixel<T>)));
+  const int64_t row_bytes = std::max<int64_t>(1, width * int64_t(sizeof(Pixel<T>)));
   const int64_t most_rows = threads > 1 ? std::max(8, height / (3 * threads)) : height;
   int shift = 0;
   while ((int64_t(1) << shift) < most_rows && (int64_t(2) << shift) * row_bytes <= kCache) ++shift;
@@ -199,10 +192,11 @@ void rasterize_image(const T* verts_image, const int32_t* faces, int32_t* face_i
     for (int64_t b = begin; b < end; ++b) {
       const int64_t row_begin = b * rows, row_end = std::min<int64_t>(row_begin + rows, height);
       const int64_t pixels = (row_end - row_begin) * width;
-      const Band<T> out{scratch<int32_t>(pixels), scratch<Pixel<T>>(pixels), int(row_begin), int(row_end)};
+      const int64_t first = row_begin * width;
+      const Band<T> out{face_index + first, scratch<Pixel<T>>(pixels), int(row_begin), int(row_end)};
       std::fill(out.face, out.face + pixels, -1);
       for (int64_t part = 0; part < parts; ++part) draw_bin(scene, out, bins[part * bands + b]);
-      store_band(scene, out, face_index, barycentrics, depth);
+      split_pixels(out.face, out.pixels[0].beta, pixels, barycentrics + 3 * first, depth + first);
     }
   });
 }

@@ -309,7 +309,7 @@ def test_inputs_need_not_be_contiguous(device, dtype):
 
 
 @pytest.mark.parametrize("cull", ["back", "none"])
-@pytest.mark.parametrize("size", [(61, 47), (224, 224), (5, 300)])
+@pytest.mark.parametrize("size", [(61, 47), (224, 224), (5, 300), (500, 530)])  # the last: gradients in bands
 def test_threads_and_instruction_sets_change_no_bit(monkeypatch, dtype, cull, size):
     """Forward and backward; small and large faces, faces across the frame and behind the camera."""
     from importlib import import_module
