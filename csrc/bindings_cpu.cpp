@@ -1,5 +1,6 @@
 // csrc/bindings_cpu.cpp -- the CPU entry points; built once per instruction set (PF3D_MODULE).
 #include "bindings.h"
+#include "cpu/aggregation.h"
 #include "cpu/dissection.h"
 #include "cpu/kernels.h"
 #include "cpu/mesh_cholesky.h"
@@ -61,6 +62,7 @@ PYBIND11_MODULE(PF3D_MODULE, m) {
   PF3D_DEFINE(pyface3d::cpu, complete_symmetry_backward);
   pyface3d::define(m, "mesh_graph", &pyface3d::cpu::mesh_graph);
   pyface3d::define(m, "nested_dissection", &pyface3d::cpu::nested_dissection);
+  pyface3d::define(m, "aggregate", &pyface3d::cpu::aggregate);
   pyface3d::define(m, "mesh_cholesky_bytes", &pyface3d::cpu::mesh_cholesky_bytes);
   PF3D_DEFINE(pyface3d::cpu, blend_shapes);
   PF3D_DEFINE(pyface3d::cpu, blend_shapes_backward);

@@ -63,8 +63,8 @@ template <class Body> void each_image(int threads, int64_t batch, const Body& bo
 template <class T>
 void complete_symmetry(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
                        const int32_t* offsets, const int32_t* neighbours, const int32_t* order, const int32_t* blocks,
-                       uint8_t* all_states, double*, T* completed, uint8_t* source, int64_t batch, int64_t num_verts,
-                       double threshold, bool soft, bool mirror_borders, int threads) {
+                       const int32_t*, uint8_t* all_states, double*, T* completed, uint8_t* source, int64_t batch,
+                       int64_t num_verts, double threshold, bool soft, bool mirror_borders, int threads) {
   const MirrorFill<T> all{verts, weights, reference, mirror, offsets, neighbours, num_verts,
                           static_cast<T>(threshold), soft, mirror_borders};
   each_image(threads, batch, [&](int64_t b, int helpers) {
@@ -82,9 +82,9 @@ void complete_symmetry(const T* verts, const T* weights, const T* reference, con
 template <class T>
 void complete_symmetry_backward(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
                                 const int32_t* offsets, const int32_t* neighbours, const int32_t* order,
-                                const int32_t* blocks, const T* grad_completed, uint8_t* all_states, double*,
-                                T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts, double threshold,
-                                bool soft, bool mirror_borders, int threads) {
+                                const int32_t* blocks, const int32_t*, const T* grad_completed, uint8_t* all_states,
+                                double*, T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts,
+                                double threshold, bool soft, bool mirror_borders, int threads) {
   const MirrorFill<T> all{verts, weights, reference, mirror, offsets, neighbours, num_verts,
                           static_cast<T>(threshold), soft, mirror_borders};
   each_image(threads, batch, [&](int64_t b, int helpers) {
@@ -107,11 +107,11 @@ void complete_symmetry_backward(const T* verts, const T* weights, const T* refer
 
 #define PF3D_INSTANCES(T)                                                                                            \
   template void complete_symmetry(const T*, const T*, const T*, const int64_t*, const int32_t*, const int32_t*,      \
-                                  const int32_t*, const int32_t*, uint8_t*, double*, T*, uint8_t*, int64_t, int64_t, \
-                                  double, bool, bool, int);                                                          \
+                                  const int32_t*, const int32_t*, const int32_t*, uint8_t*, double*, T*, uint8_t*,   \
+                                  int64_t, int64_t, double, bool, bool, int);                                        \
   template void complete_symmetry_backward(const T*, const T*, const T*, const int64_t*, const int32_t*,             \
-                                           const int32_t*, const int32_t*, const int32_t*, const T*, uint8_t*,       \
-                                           double*, T*, T*, int64_t, int64_t, double, bool, bool, int)
+                                           const int32_t*, const int32_t*, const int32_t*, const int32_t*, const T*, \
+                                           uint8_t*, double*, T*, T*, int64_t, int64_t, double, bool, bool, int)
 PF3D_INSTANCES(float);
 PF3D_INSTANCES(double);
 

@@ -216,19 +216,21 @@ template <class T>
 void antialias_backward(const T* image, const T* verts_image, const int32_t* faces, const int32_t* opposite,
                         const int32_t* outlines, const T* grad_mixed, T* grad_image, T* grad_verts, int64_t batch,
                         int64_t num_verts, int64_t height, int64_t width, int64_t channels, int threads);
-// verts and reference (B, V, 3), weights (B, V), mirror (V), the graph and order of cpu/dissection.h -> completed
-// (B, V, 3), source (B, V). Working memory: states (B, V), and work, which the CPU leaves alone.
+// verts and reference (B, V, 3), weights (B, V), mirror (V), graph and order of cpu/dissection.h, hierarchy of
+// core/hierarchy.h -> completed (B, V, 3), source (B, V). Working memory: states (B, V). The CPU uses the order and
+// leaves hierarchy and work alone; CUDA has its own use for these and none for the order.
 template <class T>
 void complete_symmetry(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
                        const int32_t* offsets, const int32_t* neighbours, const int32_t* order, const int32_t* blocks,
-                       uint8_t* states, double* work, T* completed, uint8_t* source, int64_t batch, int64_t num_verts,
-                       double threshold, bool soft, bool mirror_borders, int threads);
+                       const int32_t* hierarchy, uint8_t* states, double* work, T* completed, uint8_t* source,
+                       int64_t batch, int64_t num_verts, double threshold, bool soft, bool mirror_borders,
+                       int threads);
 template <class T>
 void complete_symmetry_backward(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
                                 const int32_t* offsets, const int32_t* neighbours, const int32_t* order,
-                                const int32_t* blocks, const T* grad_completed, uint8_t* states, double* work,
-                                T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts, double threshold,
-                                bool soft, bool mirror_borders, int threads);
+                                const int32_t* blocks, const int32_t* hierarchy, const T* grad_completed,
+                                uint8_t* states, double* work, T* grad_verts, T* grad_reference, int64_t batch,
+                                int64_t num_verts, double threshold, bool soft, bool mirror_borders, int threads);
 
 // coefficients (B, K), basis (K, N), mean (means, N) with means 1 or B -> verts (B, N), N = 3 V numbers; a null gradient
 // is not wanted

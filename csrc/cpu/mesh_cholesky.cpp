@@ -229,7 +229,8 @@ void MeshCholesky::substitute(int32_t b, double* values, Workspace& work) const 
 }
 
 int64_t MeshCholesky::all_bytes() const {
-  const int64_t integers = 4 * vertex_.size() + unknown_of_.size() + edges_.size() + 3 * rows_.size() + 12 * first_.size();
+  const size_t vertices = 4 * vertex_.size() + unknown_of_.size() + edges_.size();
+  const int64_t integers = static_cast<int64_t>(vertices + 3 * rows_.size() + 12 * first_.size());
   const int64_t numbers = factor_size_ + 4 * size() + stack_needed(0, static_cast<int32_t>(parent_.size()), true);
   return 4 * integers + 8 * numbers;
 }

@@ -231,17 +231,20 @@ void antialias_backward(const T* image, const T* verts_image, const int32_t* fac
 
 // As on the CPU; working memory: states (B, V) and work (B, V, kSymmetryWork).
 constexpr int64_t kSymmetryWork = 16;
+                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, Stream stream);
+// As on the CPU; work has 21 V + 10 (V / 4 + 1) numbers for each image.
 template <class T>
 void complete_symmetry(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
                        const int32_t* offsets, const int32_t* neighbours, const int32_t* order, const int32_t* blocks,
-                       uint8_t* states, double* work, T* completed, uint8_t* source, int64_t batch, int64_t num_verts,
-                       double threshold, bool soft, bool mirror_borders, Stream stream);
+                       const int32_t* hierarchy, uint8_t* states, double* work, T* completed, uint8_t* source,
+                       int64_t batch, int64_t num_verts, double threshold, bool soft, bool mirror_borders,
+                       Stream stream);
 template <class T>
 void complete_symmetry_backward(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
                                 const int32_t* offsets, const int32_t* neighbours, const int32_t* order,
-                                const int32_t* blocks, const T* grad_completed, uint8_t* states, double* work,
-                                T* grad_verts, T* grad_reference, int64_t batch, int64_t num_verts, double threshold,
-                                bool soft, bool mirror_borders, Stream stream);
+                                const int32_t* blocks, const int32_t* hierarchy, const T* grad_completed,
+                                uint8_t* states, double* work, T* grad_verts, T* grad_reference, int64_t batch,
+                                int64_t num_verts, double threshold, bool soft, bool mirror_borders, Stream stream);
 
 // coefficients (B, K), basis (K, N), mean (means, N) with means 1 or B -> verts (B, N), N = 3 V numbers; a null gradient
 // is not wanted

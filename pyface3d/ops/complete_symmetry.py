@@ -9,8 +9,6 @@ from pyface3d.ops._checks import check_device, check_floating, check_same, check
 from pyface3d.ops._kernels import launch
 from pyface3d.ops.topology import Topology
 
-_CUDA_WORK = 16  # numbers of working memory a vertex; kSymmetryWork of csrc/cuda/kernels.h
-
 
 def complete_symmetry(
     verts: Tensor,
@@ -62,8 +60,8 @@ def complete_symmetry(
 
     Differentiable in ``verts`` and ``reference``, once, by solving the same system for the gradient; what is known is a
     constant. Works in float64 whatever the type of ``verts``. CPU: sparse Cholesky under an order that the topology
-    keeps, same bits for any number of threads. CUDA: conjugate gradients to a relative residual of 1e-11, added in a
-    fixed order. Source: Tran et al., "Extreme 3D Face Reconstruction" (CVPR 2018), section 5, whose least squares with
+    keeps, same bits for any number of threads. CUDA: conjugate gradients with a multigrid cycle to a relative
+    residual of 1e-11, added in a fixed order. Source: Tran et al., "Extreme 3D Face Reconstruction" (CVPR 2018), section 5, whose least squares with
     soft seams became Dirichlet values here.
     """
     check_floating("verts", verts)
@@ -92,13 +90,22 @@ def complete_symmetry(
         raise ValueError(f"threshold must be above 0, got {threshold}")
     check_device("verts", verts, topology)
     inputs = (verts, weights, reference.expand(batch, -1, -1), mirror.to(torch.int64))
-    return _forward(*(t.contiguous() for t in inputs), *topology.dissection, float(threshold), soft, mirror_borders)
+    return _forward(
+        *(t.contiguous() for t in inputs),
+        *topology.dissection,
+        topology.hierarchy,
+        float(threshold),
+        soft,
+        mirror_borders,
+    )
 
 
 def _work(verts: Tensor) -> tuple[Tensor, Tensor]:
     """Working memory of the kernels. The CPU leaves the large one alone, and untouched pages cost nothing."""
     states = verts.new_empty(verts.shape[:2], dtype=torch.uint8)
-    return states, verts.new_empty((*verts.shape[:2], _CUDA_WORK), dtype=torch.float64)
+    batch, count = verts.shape[:2]
+    size = 21 * count + 10 * (count // 4 + 1)  # numbers an image; csrc/cuda/kernels.h
+    return states, verts.new_empty((batch, size), dtype=torch.float64)
 
 
 @torch.library.custom_op("pyface3d::complete_symmetry", mutates_args=())
@@ -111,6 +118,7 @@ def _forward(
     neighbours: Tensor,
     order: Tensor,
     blocks: Tensor,
+    hierarchy: Tensor,
     threshold: float,
     soft: bool,
     mirror_borders: bool,
@@ -119,7 +127,7 @@ def _forward(
     source = torch.empty_like(weights, dtype=torch.uint8)
     launch(
         "complete_symmetry",
-        *(verts, weights, reference, mirror, offsets, neighbours, order, blocks),
+        *(verts, weights, reference, mirror, offsets, neighbours, order, blocks, hierarchy),
         *_work(verts),
         completed,
         source,
@@ -141,6 +149,7 @@ def _backward(
     neighbours: Tensor,
     order: Tensor,
     blocks: Tensor,
+    hierarchy: Tensor,
     grad_completed: Tensor,
     threshold: float,
     soft: bool,
@@ -149,7 +158,7 @@ def _backward(
     grad_verts, grad_reference = torch.empty_like(verts), torch.empty_like(verts)
     launch(
         "complete_symmetry_backward",
-        *(verts, weights, reference, mirror, offsets, neighbours, order, blocks),
+        *(verts, weights, reference, mirror, offsets, neighbours, order, blocks, hierarchy),
         grad_completed.contiguous(),
         *_work(verts),
         grad_verts,
@@ -173,8 +182,8 @@ def _(verts, *rest):
 
 
 def _setup(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs[:8])
-    ctx.options = inputs[8:]
+    ctx.save_for_backward(*inputs[:9])
+    ctx.options = inputs[9:]
     ctx.mark_non_differentiable(output[1])
 
 
@@ -184,7 +193,7 @@ def _autograd(ctx, grad, _):
         grad_verts if ctx.needs_input_grad[0] else None,
         None,
         grad_reference if ctx.needs_input_grad[2] else None,
-        *(None,) * 8,
+        *(None,) * 9,
     )
 
 

@@ -57,6 +57,7 @@ class Topology:
         self._vertex_faces: tuple[Tensor, Tensor] | None = None
         self._opposite_corners: Tensor | None = None
         self._dissection: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        self._hierarchy: Tensor | None = None
         # What `rasterize_uvs` has made of this topology, by height, width and dtype.
         self.charts: dict[tuple[int, int, torch.dtype], Fragments] = {}
 
@@ -110,6 +111,13 @@ class Topology:
         if self._dissection is None:
             self._dissection = _dissect(self.faces, self.num_verts)
         return self._dissection
+
+    @property
+    def hierarchy(self) -> Tensor:
+        """Aggregates of vertices, and of these, and so on, for multigrid: int32, laid out as csrc/core/hierarchy.h says."""
+        if self._hierarchy is None:
+            self._hierarchy = _aggregate(*self.dissection[:2])
+        return self._hierarchy
 
     @cached_property
     def _edge_tables(self) -> tuple[Tensor, Tensor]:
@@ -201,6 +209,21 @@ def _dissection_tables(faces: Tensor, num_verts: int) -> tuple[Tensor, Tensor, T
         faces.new_empty(num_verts),
         faces.new_empty(num_verts),
     )
+
+
+@torch.library.custom_op("pyface3d::aggregate", mutates_args=())
+def _aggregate(offsets: Tensor, neighbours: Tensor) -> Tensor:
+    host = [offsets.cpu(), neighbours.cpu()]
+    hierarchy = _hierarchy_table(*host)
+    cpu_kernels().aggregate(*(table.data_ptr() for table in (*host, hierarchy)), len(offsets) - 1)
+    return hierarchy.to(offsets.device)
+
+
+@_aggregate.register_fake
+def _hierarchy_table(offsets: Tensor, neighbours: Tensor) -> Tensor:
+    num_verts = offsets.shape[0] - 1
+    room = num_verts // 4 + 1  # as in csrc/core/hierarchy.h
+    return offsets.new_empty(16 + 2 * (num_verts + room) + 2 * (room + 1) + 2 * num_verts)
 
 
 def _checked_faces(name: str, faces: Tensor, limit: int) -> Tensor:

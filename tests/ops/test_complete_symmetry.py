@@ -101,6 +101,19 @@ def test_residual_on_the_head(head, dtype, part):
     assert residual <= RESIDUAL[dtype]
 
 
+def test_residual_on_a_coarse_head_on_every_device(device, dtype):
+    """Large enough for several levels of the CUDA side's preconditioner."""
+    model = load_face_model("head", 0)
+    rest = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)).to(dtype)
+    verts = rest + random_values(5, *rest.shape, low=-2, high=2).to(dtype)
+    known = rest[0, :, 0] > 3
+    assert int(model.topology.hierarchy[0]) >= 2
+    arguments = (verts, known.to(dtype)[None], model.mirror, rest)
+    found, _ = complete_symmetry(*(t.to(device) for t in arguments), model.topology.to(device))
+    residual = relative_residual(found[0].cpu(), verts[0], known, model.mirror, rest[0], model.topology)
+    assert residual <= RESIDUAL[dtype]
+
+
 def test_known_are_copied_and_sources_told(device, dtype):
     tensors, topology = inputs(device, dtype)
     found, source = complete_symmetry(*tensors.values(), topology)

@@ -184,3 +184,33 @@ def test_dissection_fills_in_as_little_as_minimum_degree():
     ours = entries(laplacian[order][:, order].tocsc(), "NATURAL")
     assert ours < 1.05 * entries(laplacian, "MMD_AT_PLUS_A")
     assert ours < 0.5 * entries(laplacian, "NATURAL")
+
+
+def test_hierarchy_is_a_tree_of_aggregates_with_the_edges_between_them():
+    topology = mesh(Size(grid=30))
+    count = topology.num_verts
+    nodes = count + count // 4 + 1
+    table = topology.hierarchy
+    levels, first = int(table[0]), table[1:16].tolist()
+    sizes = [nodes, nodes - count + 1, nodes, nodes - count + 1, 2 * count]
+    parents, member_offsets, members, edge_offsets, neighbours = (part.tolist() for part in table[16:].split(sizes))
+    assert levels >= 2
+    assert first[:2] == [0, count]
+    edges = {tuple(edge) for edge in topology.edges.tolist()}
+    for level in range(1, levels + 1):
+        below, own = range(first[level - 1], first[level]), range(first[level], first[level + 1])
+        assert len(own) < len(below) / 4
+        inside = {v: parents[v] for v in below if parents[v] >= 0}
+        assert set(inside) == {v for edge in edges for v in edge}  # all but those without edges
+        assert set(inside.values()) == set(own)
+        edges = {tuple(sorted((inside[a], inside[b]))) for a, b in edges if inside[a] != inside[b]}
+        for a in own:
+            k = a - count
+            assert members[member_offsets[k] : member_offsets[k + 1]] == [v for v in inside if inside[v] == a]
+            around = sorted({b for edge in edges if a in edge for b in edge} - {a})
+            assert neighbours[edge_offsets[k] : edge_offsets[k + 1]] == around
+
+
+def test_hierarchy_of_nothing_has_no_levels():
+    assert int(Topology(torch.zeros(0, 3, dtype=torch.long), 0).hierarchy[0]) == 0
+    assert int(Topology(TRIANGLES, 4).hierarchy[0]) == 0
