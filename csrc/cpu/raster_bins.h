@@ -26,7 +26,7 @@ class Candidates {
   // Room for so many lanes; push asks for none.
   void reserve(int64_t lanes) {
     if (size_ + lanes <= int64_t(faces_.size())) return;
-    faces_.resize(std::max<int64_t>(4096, 2 * size_));
+    faces_.resize(std::max<int64_t>(256, 2 * size_));  // a picture on many threads has many lists
     pixels_.resize(faces_.size());
   }
   void push(uint32_t bits, const int32_t (&face)[kFaceLanes], const uint32_t (&pixel)[kFaceLanes]) {
