@@ -133,11 +133,18 @@ void PoissonSolver::cycle(size_t at) {
   for (int k = 1; k < kSweeps; ++k) sweep(level, sweep_weight(k));
   PoissonLevel& coarse = levels_[at + 1];
   for_rows(coarse.grid, [&](int64_t y0, int64_t y1) {
-    float* __restrict b = coarse.b;
     const PoissonLevel local = level;
-    for (int64_t y = y0; y < y1; ++y)
-      for (int64_t x = 0; x < coarse.grid.width; ++x)
-        b[coarse.grid.at(y, x)] = block_residual(local, local.x, grid.at(2 * y, 2 * x), grid.stride());
+    const float* x = local.x;
+    float* __restrict residual = local.y;  // by whole rows, as vectors, then summed in blocks
+    float* __restrict b = coarse.b;
+    const int64_t stride = grid.stride();
+    for (int64_t y = y0; y < y1; ++y) {
+      for (int64_t row = 2 * y; row < std::min(2 * y + 2, grid.height); ++row)
+        for (int64_t i = grid.at(row, 0), end = i + grid.width; i < end; ++i)
+          residual[i] = residual_at(local, x, i, stride);
+      const int64_t fine = grid.at(2 * y, 0), to = coarse.grid.at(y, 0);
+      for (int64_t k = 0; k < coarse.grid.width; ++k) b[to + k] = block_sum(residual, fine + 2 * k, stride);
+    }
   });
   cycle(at + 1);
   for_rows(grid, [&](int64_t y0, int64_t y1) {

@@ -324,6 +324,20 @@ def test_a_gradient_that_is_not_finite_shows(device):
     assert grad[0].isnan().any() and grad[1].isfinite().all()
 
 
+@pytest.mark.parametrize("options", [{}, {"border": "free", "feather_px": 2}])
+def test_threads_share_a_single_map_without_changing_a_bit(options):
+    target, donor, mask = relief(260, 301), relief(260, 301, seed=1), disc(260, 301, 60)
+    results, before = [], torch.get_num_threads()
+    for count in (1, 2, 3, 8):
+        torch.set_num_threads(count)
+        leaves = target.clone().requires_grad_(), donor.clone().requires_grad_()
+        blended = blend_gradients(*leaves, mask, **options)
+        results.append((blended, *torch.autograd.grad(blended.square().sum(), leaves)))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(other, results[0]))
+
+
 MAP = torch.zeros(2, 6, 7)
 
 
