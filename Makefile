@@ -11,7 +11,7 @@ export PIP_CONSTRAINT = constraints.txt
 # A build environment of pip's would fetch the newest torch's tools again; ours has the pinned ones.
 NO_ISOLATION = --no-build-isolation
 
-.PHONY: all demo test check check-sanitizers op-table format bench clean
+.PHONY: all demo test check check-cuda check-sanitizers op-table format bench clean
 all: test
 
 $(BIN)/python:
@@ -46,6 +46,10 @@ check: $(VENV)/.test-tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYFACE3D_WERROR=1 $(BIN)/python setup.py build_ext --inplace --build-temp build/werror
+
+# The CUDA kernels for every architecture that nvcc knows: no warning, no float32 spill; their registers into a table.
+check-cuda: $(VENV)/.test-tools
+	$(BIN)/python scripts/check_cuda_build.py --write docs/cuda_build.md
 
 # The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer.
 check-sanitizers: $(VENV)/.test-tools
