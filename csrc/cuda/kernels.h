@@ -229,9 +229,6 @@ void antialias_backward(const T* image, const T* verts_image, const int32_t* fac
                         int64_t num_verts, int64_t height, int64_t width, int64_t channels, int64_t* workspace,
                         Stream stream);
 
-// As on the CPU; working memory: states (B, V) and work (B, V, kSymmetryWork).
-constexpr int64_t kSymmetryWork = 16;
-                        int64_t num_verts, int64_t height, int64_t width, int64_t channels, Stream stream);
 // As on the CPU; work has 21 V + 10 (V / 4 + 1) numbers for each image.
 template <class T>
 void complete_symmetry(const T* verts, const T* weights, const T* reference, const int64_t* mirror,
