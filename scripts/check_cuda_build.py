@@ -86,7 +86,8 @@ def usages(file: str, log: str) -> list[Usage]:
 def readable(mangled: str) -> tuple[str, str]:
     """Name of the kernel and its first template argument: ("draw_kernel", "float")."""
     text = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout
-    name = re.search(r"(\w+_kernel\w*|\w+)(?:<(\w+)[^(]*)?\(", text.replace("(anonymous namespace)::", ""))
+    text = text.replace("(anonymous namespace)::", "").replace("pyface3d::cuda::", "")
+    name = re.match(r"(?:void )?(\w+)(?:<(float|double)\b)?", text)
     if name is None:
         raise SystemExit(f"{mangled} is not the name of a kernel")
     return name[1], name[2] or ""
