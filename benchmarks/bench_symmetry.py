@@ -23,7 +23,7 @@ new values: which vertices are known, right-hand sides, structure of the hole, f
 order of elimination is kept from the first call with the topology (about 0.1 s once). The peers are handed matrix and
 right-hand sides: *spsolve* is SciPy's (SuperLU, minimum degree), *CG* SciPy's conjugate gradients with the diagonal as
 preconditioner to 1e-8, *pyamg* its smoothed aggregation with conjugate gradients to 1e-8, set-up included; a dash is a
-peer that is not installed or was not asked. Checked: relative residual of ours, and of the peers, by a matrix that SciPy
+peer that is not installed or was not asked. Checked: relative residual of ours and of the peers by a matrix that SciPy
 assembles from the faces; in brackets the memory of the factor and of all that the factorisation keeps. The bilaplacian
 of W6 has no row: the op has no use for it, and its solver takes the mesh's graph as the pattern.
 """

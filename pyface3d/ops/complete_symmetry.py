@@ -58,11 +58,11 @@ def complete_symmetry(
     Raises:
         TypeError, ValueError: naming the argument, what was wanted and what was given.
 
-    Differentiable in ``verts`` and ``reference``, once, by solving the same system for the gradient; what is known is a
-    constant. Works in float64 whatever the type of ``verts``. CPU: sparse Cholesky under an order that the topology
-    keeps, same bits for any number of threads. CUDA: conjugate gradients with a multigrid cycle to a relative
-    residual of 1e-11, added in a fixed order. Source: Tran et al., "Extreme 3D Face Reconstruction" (CVPR 2018), section 5, whose least squares with
-    soft seams became Dirichlet values here.
+    Differentiable in ``verts`` and ``reference``, once, by solving the same system for the gradient; what is known is
+    a constant. Works in float64 whatever the type of ``verts``. CPU: sparse Cholesky under an order that the topology
+    keeps, same bits for any number of threads. CUDA: conjugate gradients with a multigrid cycle to a relative residual
+    of 1e-11, added in a fixed order. Source: Tran et al., "Extreme 3D Face Reconstruction" (CVPR 2018), section 5,
+    whose least squares with soft seams became Dirichlet values here.
     """
     check_floating("verts", verts)
     check_shape("verts", verts, ("B", topology.num_verts, 3))
@@ -76,13 +76,10 @@ def complete_symmetry(
     images = 1 if reference.dim() == 3 and len(reference) == 1 else batch
     check_shape("reference", reference, (images, topology.num_verts, 3))
     check_same("reference", reference, "verts", verts)
-    if (
-        not isinstance(mirror, Tensor)
-        or mirror.is_floating_point()
-        or mirror.is_complex()
-        or mirror.dtype == torch.bool
-    ):
-        raise TypeError(f"mirror must be a tensor of integers, got {getattr(mirror, 'dtype', type(mirror).__name__)}")
+    if not isinstance(mirror, Tensor):
+        raise TypeError(f"mirror must be a tensor of integers, got {type(mirror).__name__}")
+    if mirror.is_floating_point() or mirror.is_complex() or mirror.dtype == torch.bool:
+        raise TypeError(f"mirror must be a tensor of integers, got {mirror.dtype}")
     check_shape("mirror", mirror, (topology.num_verts,))
     if mirror.device != verts.device:
         raise ValueError(f"mirror is on {mirror.device}, but verts is on {verts.device}")
@@ -90,14 +87,8 @@ def complete_symmetry(
         raise ValueError(f"threshold must be above 0, got {threshold}")
     check_device("verts", verts, topology)
     inputs = (verts, weights, reference.expand(batch, -1, -1), mirror.to(torch.int64))
-    return _forward(
-        *(t.contiguous() for t in inputs),
-        *topology.dissection,
-        topology.hierarchy,
-        float(threshold),
-        soft,
-        mirror_borders,
-    )
+    tables = (*topology.dissection, topology.hierarchy)
+    return _forward(*(t.contiguous() for t in inputs), *tables, float(threshold), soft, mirror_borders)
 
 
 def _work(verts: Tensor) -> tuple[Tensor, Tensor]:

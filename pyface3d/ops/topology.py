@@ -114,7 +114,7 @@ class Topology:
 
     @property
     def hierarchy(self) -> Tensor:
-        """Aggregates of vertices, and of these, and so on, for multigrid: int32, laid out as csrc/core/hierarchy.h says."""
+        """Aggregates of vertices, and of these, and so on, for multigrid: int32, as csrc/core/hierarchy.h has it."""
         if self._hierarchy is None:
             self._hierarchy = _aggregate(*self.dissection[:2])
         return self._hierarchy
