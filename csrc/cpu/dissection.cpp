@@ -12,7 +12,7 @@
 namespace pyface3d::cpu {
 namespace {
 
-constexpr int32_t kLeaf = 12;         // vertices of a piece that is not cut any more
+constexpr int32_t kLeaf = 18;         // vertices of a piece that is not cut any more
 constexpr double kSmallerHalf = 0.36;  // of a piece, at least, before refinement
 constexpr double kLargerHalf = 0.62;   // of a piece, at most, while refining
 constexpr int kPasses = 4;             // of refinement

@@ -22,30 +22,40 @@ template <class T> void at_least(std::vector<T>& memory, int64_t count) {
 
 void MeshCholesky::analyse(const int32_t* offsets, const int32_t* neighbours, const int32_t* order,
                            const int32_t* blocks, const uint8_t* chosen, uint8_t mask, int64_t num_verts) {
-  vertex_.clear();
-  block_of_.clear();
+  vertex_.resize(num_verts);
+  block_of_.resize(num_verts);
   first_.clear();
-  unknown_of_.assign(num_verts, -1);
-  int32_t last_block = -1;
+  unknown_of_.resize(num_verts);
+  int32_t last_block = -1, count = 0;
   for (int64_t p = 0; p < num_verts; ++p) {
     const int32_t v = order[p];
-    if (!(chosen[v] & mask)) continue;
-    unknown_of_[v] = size();
+    if (!(chosen[v] & mask)) {
+      unknown_of_[v] = -1;
+      continue;
+    }
     if (blocks[p] != last_block) {
       last_block = blocks[p];
-      first_.push_back(size());
+      first_.push_back(count);
     }
-    vertex_.push_back(v);
-    block_of_.push_back(static_cast<int32_t>(first_.size()) - 1);
+    vertex_[count] = v;
+    block_of_[count] = static_cast<int32_t>(first_.size()) - 1;
+    unknown_of_[v] = count++;
   }
-  first_.push_back(size());
-  edge_offset_.assign(1, 0);
-  edges_.clear();
-  for (const int32_t v : vertex_) {
-    for (int32_t k = offsets[v]; k < offsets[v + 1]; ++k)
-      if (unknown_of_[neighbours[k]] >= 0) edges_.push_back(unknown_of_[neighbours[k]]);
-    edge_offset_.push_back(static_cast<int32_t>(edges_.size()));
+  first_.push_back(count);
+  vertex_.resize(count);
+  edge_offset_.resize(count + 1);
+  at_least(edges_, offsets[num_verts] + 1);
+  const int32_t* unknown_of = unknown_of_.data();
+  int32_t* edge = edges_.data();
+  for (int32_t i = 0; i < count; ++i) {
+    edge_offset_[i] = static_cast<int32_t>(edge - edges_.data());
+    const int32_t v = vertex_[i];
+    for (int32_t k = offsets[v]; k < offsets[v + 1]; ++k) {
+      *edge = unknown_of[neighbours[k]];
+      edge += *edge >= 0;  // the next one overwrites a neighbour that is known
+    }
   }
+  edge_offset_[count] = static_cast<int32_t>(edge - edges_.data());
   find_rows();
   find_sequence();
 }
@@ -58,7 +68,7 @@ void MeshCholesky::find_rows() {
   ancestor_.assign(num_blocks, -1);
   mark_.assign(num_blocks, -1);
   row_offset_.assign(num_blocks + 1, 0);
-  pairs_.clear();
+  int64_t met = 0;
   for (int32_t k = 0; k < size(); ++k) {
     const int32_t own = block_of_[k];
     for (int32_t e = edge_offset_[k]; e < edge_offset_[k + 1]; ++e) {
@@ -73,15 +83,16 @@ void MeshCholesky::find_rows() {
       for (int32_t b = block_of_[edges_[e]]; b != own && mark_[b] != k; b = parent_[b]) {
         mark_[b] = k;
         ++row_offset_[b + 1];
-        pairs_.push_back(b);
-        pairs_.push_back(k);
+        if (2 * met == static_cast<int64_t>(pairs_.size())) pairs_.resize(std::max<int64_t>(1024, 4 * met));
+        pairs_[2 * met] = b;
+        pairs_[2 * met++ + 1] = k;
       }
     }
   }
   for (int32_t b = 0; b < num_blocks; ++b) row_offset_[b + 1] += row_offset_[b];
-  rows_.resize(pairs_.size() / 2);
+  rows_.resize(met);
   mark_.assign(row_offset_.begin(), row_offset_.end() - 1);
-  for (size_t i = 0; i < pairs_.size(); i += 2) rows_[mark_[pairs_[i]]++] = pairs_[i + 1];
+  for (int64_t i = 0; i < met; ++i) rows_[mark_[pairs_[2 * i]]++] = pairs_[2 * i + 1];
 }
 
 // Children, and the blocks in postorder: updates then form a stack.
@@ -171,7 +182,7 @@ void MeshCholesky::assemble(int32_t b, const double* diagonal, const double* val
   double* panel = factor_.data() + panel_[b];
   int32_t* where = work.where.data();
   std::memset(panel, 0, sizeof(double) * stride * count);
-  std::memset(update, 0, sizeof(double) * update_stride * rows);
+  if (rows > 0) std::memset(update, 0, sizeof(double) * update_stride * rows);
   for (int32_t i = 0; i < rows; ++i) where[rows_[row_offset_[b] + i]] = count + i;
   for (int32_t k = first; k < last; ++k) {
     double* column = panel + stride * (k - first);
@@ -211,7 +222,7 @@ void MeshCholesky::eliminate(int32_t b, const double* diagonal, const double* va
     if (in_task_[child] != 2) work.top -= padded(below(child) + kRhs) * below(child);
   }
   double* kept = in_task_[b] == 2 ? update_[b] : work.stack.data() + work.top;
-  std::memmove(kept, update, sizeof(double) * own);
+  if (own > 0) std::memmove(kept, update, sizeof(double) * own);
   update_[b] = kept;
   if (in_task_[b] != 2) work.top += own;
 }
@@ -229,7 +240,7 @@ void MeshCholesky::substitute(int32_t b, double* values, Workspace& work) const 
 }
 
 int64_t MeshCholesky::all_bytes() const {
-  const size_t vertices = 4 * vertex_.size() + unknown_of_.size() + edges_.size();
+  const size_t vertices = 4 * vertex_.size() + unknown_of_.size() + edges_.size() + pairs_.size();
   const int64_t integers = static_cast<int64_t>(vertices + 3 * rows_.size() + 12 * first_.size());
   const int64_t numbers = factor_size_ + 4 * size() + stack_needed(0, static_cast<int32_t>(parent_.size()), true);
   return 4 * integers + 8 * numbers;
