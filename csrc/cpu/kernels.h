@@ -85,10 +85,10 @@ void render_texture_backward(const T* texture, const int32_t* face_index, const 
 template <class T>
 void mip_pyramid(const T* texture, T* above, int64_t batch, int64_t height, int64_t width, int64_t channels,
                  int threads);
-// Its transpose; `grad_above` is used up.
+// Its transpose, instead of what is in `grad_texture` or added to it; `grad_above` is used up.
 template <class T>
 void mip_pyramid_backward(T* grad_above, T* grad_texture, int64_t batch, int64_t height, int64_t width,
-                          int64_t channels, int threads);
+                          int64_t channels, bool add, int threads);
 
 // sample_texture and render_texture through the pyramid, footprints (B, N, 2, 2). The gradients of texture and pyramid are
 // wanted together or not at all.

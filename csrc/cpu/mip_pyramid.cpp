@@ -47,6 +47,22 @@ template <class T> void halve_triples(const T* row, int64_t count, T* out) {
     for (int c = 0; c < 3; ++c) out[3 * x + c] = row[6 * x + c] * T(0.5) + row[6 * x + 3 + c] * T(0.5);
 }
 
+// Its transpose: half of each texel to two.
+template <class T> void double_triples(const T* row, int64_t count, T* out) {
+  int64_t x = 0;
+#ifdef PF3D_QUADS
+  if constexpr (kHasQuads<T>) {
+    for (; x + 1 < count; ++x) {  // a store spills into the next texel, which comes later
+      const Quad half = load_quad(row + 3 * x) * 0.5f;
+      store_quad(out + 6 * x, half);
+      store_quad(out + 6 * x + 3, half);
+    }
+  }
+#endif
+  for (; x < count; ++x)
+    for (int c = 0; c < 3; ++c) out[6 * x + c] = out[6 * x + 3 + c] = row[3 * x + c] * T(0.5);
+}
+
 // body(image, row) for `height` rows of every image, each of `work` numbers.
 template <class Body> void for_rows(int threads, int64_t batch, int64_t height, int64_t work, const Body& body) {
   parallel_for(threads, batch * height, kGrain / std::max<int64_t>(work, 1) + 1, [&](int64_t begin, int64_t end) {
@@ -78,33 +94,37 @@ void mip_pyramid(const T* texture, T* above, int64_t batch, int64_t height, int6
 // From the coarsest level down: what a level has gathered goes on to the one below. `grad_above` is used up.
 template <class T>
 void mip_pyramid_backward(T* grad_above, T* grad_texture, int64_t batch, int64_t height, int64_t width,
-                          int64_t channels, int threads) {
+                          int64_t channels, bool add, int threads) {
   const Pyramid<T> pyramid({grad_texture, batch, int32_t(height), int32_t(width), channels, kBilinear, kClamp},
                            grad_above);
   const MipLevels& levels = pyramid.levels;
-  if (levels.count == 1) std::fill(grad_texture, grad_texture + batch * pyramid.texture.size(), T(0));
+  if (levels.count == 1 && !add) std::fill(grad_texture, grad_texture + batch * pyramid.texture.size(), T(0));
   for (int32_t level = levels.count - 1; level > 0; --level) {
     const int32_t rows = levels.height[level - 1], columns = levels.width[level - 1];
-    const int64_t length = levels.width[level] * channels;
-    for_rows(threads, batch, rows, columns * channels, [&](int64_t image, int32_t y) {
-      T* mixed = scratch<T>(length);
-      mix_rows(pyramid.texels(image, level), box_taps_vjp<T>(y, rows), length, mixed);
-      T* out = (level == 1 ? grad_texture : grad_above) + pyramid.first(image, level - 1) + y * columns * channels;
-      for (int32_t x = 0; x < columns; ++x) {
-        const BoxTaps<T> taps = box_taps_vjp<T>(x, columns);
-        for (int64_t c = 0; c < channels; ++c) {
-          T sum = mixed[taps.first * channels + c] * taps.weight[0];
-          if (taps.count == 2) sum += mixed[(taps.first + 1) * channels + c] * taps.weight[1];
-          out[x * channels + c] = level == 1 ? sum : out[x * channels + c] + sum;
-        }
+    const int64_t above_length = levels.width[level] * channels, length = columns * channels;
+    for_rows(threads, batch, rows, length, [&](int64_t image, int32_t y) {
+      T* mixed = scratch<T>(above_length + length);
+      T* wide = mixed + above_length;
+      mix_rows(pyramid.texels(image, level), box_taps_vjp<T>(y, rows), above_length, mixed);
+      if (channels == 3 && columns % 2 == 0) {
+        double_triples(mixed, levels.width[level], wide);
+      } else {
+        for (int32_t x = 0; x < columns; ++x)
+          mix_texels(mixed, box_taps_vjp<T>(x, columns), channels, wide + x * channels);
+      }
+      T* out = (level == 1 ? grad_texture : grad_above) + pyramid.first(image, level - 1) + y * length;
+      if (level > 1 || add) {
+        for (int64_t k = 0; k < length; ++k) out[k] += wide[k];
+      } else {
+        std::copy(wide, wide + length, out);
       }
     });
   }
 }
 
 #define PF3D_INSTANCES(T)                                                                        \
-  template void mip_pyramid(const T*, T*, int64_t, int64_t, int64_t, int64_t, int);              \
-  template void mip_pyramid_backward(T*, T*, int64_t, int64_t, int64_t, int64_t, int)
+  template void mip_pyramid(const T*, T*, int64_t, int64_t, int64_t, int64_t, int);                    \
+  template void mip_pyramid_backward(T*, T*, int64_t, int64_t, int64_t, int64_t, bool, int)
 PF3D_INSTANCES(float);
 PF3D_INSTANCES(double);
 

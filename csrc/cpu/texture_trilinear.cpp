@@ -7,46 +7,84 @@
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 #include "cpu/quad.h"
+#include "cpu/scratch.h"
 #include "cpu/texture_block.h"
 
 namespace pyface3d::cpu {
 namespace {
 
+// What a pixel reads: of up to two levels the texels and their weight.
+template <class T> struct Reading {
+  struct Level {
+    int32_t level;
+    T weight;
+    Lookup<T> at;
+    Patch patch{0, 0, 0, 0};
+  };
+  int count;
+  Level levels[2];
+
+  Reading(const Pyramid<T>& pyramid, Vec2<T> uv, const T* footprint) {
+    const LevelReads<T> reads(pyramid, uv, footprint);
+    count = reads.count;
+    for (int k = 0; k < count; ++k) {
+      const int32_t level = reads.level(k);
+      const Lookup<T> at = pyramid.lookup(uv, level);
+      levels[k] = {level, reads.weight(k), at, patch_of(at, pyramid.levels.width[level], pyramid.texture.channels)};
+    }
+  }
+};
+
+// Whether all pixels of a block read the same, as the background does.
+template <class T, class Uvs>
+bool reads_the_same(const Uvs& source, const T* footprints, int64_t pixel, int count) {
+  if (!is_one_place(source, pixel, count)) return false;
+  if (!is_finite(source.at(pixel))) return true;
+  const T* steps = footprints + 4 * pixel;
+  int32_t different = 0;
+  for (int i = 4; i < 4 * count; ++i) different |= steps[i] != steps[i - 4];
+  return !different;
+}
+
 #ifdef PF3D_QUADS
 inline Quad load_triple(const float* values) { return Quad{values[0], values[1], values[2], 0.0f}; }
 #endif
+
+template <class T> void read(const Pyramid<T>& pyramid, const Reading<T>& reading, int64_t image, T* out) {
+  const int64_t channels = pyramid.texture.channels;
+  std::fill(out, out + channels, T(0));
+  for (int k = 0; k < reading.count; ++k) {
+    const auto& [level, weight, at, patch] = reading.levels[k];
+    const T* texels = pyramid.texels(image, level);
+#ifdef PF3D_QUADS
+    if constexpr (kHasQuads<T>) {
+      if (channels == 3) {
+        const Quad colour = bilinear(load_triple(texels + patch.a), load_triple(texels + patch.b),
+                                     load_triple(texels + patch.c), load_triple(texels + patch.d), at.x.t, at.y.t);
+        for (int c = 0; c < 3; ++c) out[c] += colour[c] * weight;
+        continue;
+      }
+    }
+#endif
+    for (int64_t c = 0; c < channels; ++c)
+      out[c] += bilinear(texels[patch.a + c], texels[patch.b + c], texels[patch.c + c], texels[patch.d + c], at.x.t,
+                         at.y.t) * weight;
+  }
+}
 
 template <class T, class Uvs>
 void forward(const Pyramid<T>& pyramid, const Uvs& source, const T* footprints, T* colours, int64_t batch,
              int64_t count, int threads) {
   const int64_t channels = pyramid.texture.channels;
   for_blocks(threads, batch, count, [&](int64_t image, int64_t first, int n) {
-    for (int64_t pixel = first; pixel < first + n; ++pixel) {
-      T* out = colours + pixel * channels;
-      const Vec2<T> uv = source.at(pixel);
-      const LevelReads<T> reads(pyramid, uv, footprints + 4 * pixel);
-      std::fill(out, out + channels, T(0));
-      for (int k = 0; k < reads.count; ++k) {
-        const int32_t level = reads.level(k);
-        const Lookup<T> at = pyramid.lookup(uv, level);
-        const Patch patch = patch_of(at, pyramid.levels.width[level], channels);
-        const T* texels = pyramid.texels(image, level);
-        const T weight = reads.weight(k);
-#ifdef PF3D_QUADS
-        if constexpr (kHasQuads<T>) {
-          if (channels == 3) {
-            const Quad colour = bilinear(load_triple(texels + patch.a), load_triple(texels + patch.b),
-                                         load_triple(texels + patch.c), load_triple(texels + patch.d), at.x.t, at.y.t);
-            for (int c = 0; c < 3; ++c) out[c] += colour[c] * weight;
-            continue;
-          }
-        }
-#endif
-        for (int64_t c = 0; c < channels; ++c)
-          out[c] += bilinear(texels[patch.a + c], texels[patch.b + c], texels[patch.c + c], texels[patch.d + c],
-                             at.x.t, at.y.t) * weight;
-      }
+    if (reads_the_same(source, footprints, first, n)) {
+      T* colour = scratch<T>(channels);
+      read(pyramid, Reading<T>(pyramid, source.at(first), footprints + 4 * first), image, colour);
+      repeat(colour, channels, n, colours + first * channels);
+      return;
     }
+    for (int64_t pixel = first; pixel < first + n; ++pixel)
+      read(pyramid, Reading<T>(pyramid, source.at(pixel), footprints + 4 * pixel), image, colours + pixel * channels);
   });
 }
 
@@ -55,21 +93,52 @@ template <class T, class Uvs, class Store>
 void backward_uvs(const Pyramid<T>& pyramid, const Uvs& source, const T* footprints, const T* grad_colours,
                   int64_t batch, int64_t count, int threads, const Store& store) {
   const int64_t channels = pyramid.texture.channels;
-  for_blocks(threads, batch, count, [&](int64_t image, int64_t first, int n) {
-    for (int64_t pixel = first; pixel < first + n; ++pixel) {
-      const Vec2<T> uv = source.at(pixel);
-      const LevelReads<T> reads(pyramid, uv, footprints + 4 * pixel);
-      const T* g = grad_colours + pixel * channels;
-      Vec2<T> grad;
-      for (int k = 0; k < reads.count; ++k) {
-        const int32_t level = reads.level(k);
-        const Lookup<T> at = pyramid.lookup(uv, level);
-        grad = grad + bilinear_vjp_uv(pyramid.texels(image, level), patch_of(at, pyramid.levels.width[level], channels),
-                                      at, g, channels) * reads.weight(k);
-      }
-      store(pixel, grad);
+  const auto gradient = [&](const Reading<T>& reading, int64_t image, int64_t pixel) {
+    Vec2<T> grad;
+    for (int k = 0; k < reading.count; ++k) {
+      const auto& [level, weight, at, patch] = reading.levels[k];
+      grad = grad + bilinear_vjp_uv(pyramid.texels(image, level), patch, at, grad_colours + pixel * channels, channels) *
+                        weight;
     }
+    return grad;
+  };
+  for_blocks(threads, batch, count, [&](int64_t image, int64_t first, int n) {
+    if (reads_the_same(source, footprints, first, n)) {
+      const Reading<T> reading(pyramid, source.at(first), footprints + 4 * first);
+      for (int64_t pixel = first; pixel < first + n; ++pixel) store(pixel, gradient(reading, image, pixel));
+      return;
+    }
+    for (int64_t pixel = first; pixel < first + n; ++pixel)
+      store(pixel, gradient(Reading<T>(pyramid, source.at(pixel), footprints + 4 * pixel), image, pixel));
   });
+}
+
+// Rows [top, bottom) of one level's gradient.
+template <class T> struct Band {
+  T* grad;
+  int64_t top, bottom;
+
+  bool has(int64_t row) const { return row >= top && row < bottom; }
+};
+
+template <class T> void spread(const Reading<T>& reading, const T* g, int64_t channels, const Band<T>* bands) {
+  for (int k = 0; k < reading.count; ++k) {
+    const auto& [level, weight, at, patch] = reading.levels[k];
+    const Band<T>& band = bands[level];
+    const T s = at.x.t, t = at.y.t;
+    const auto add = [&, share_of_level = weight](int64_t texel, T share) {
+      const T whole = share * share_of_level;
+      for (int64_t c = 0; c < channels; ++c) band.grad[texel + c] += g[c] * whole;
+    };
+    if (band.has(at.y.index)) {
+      add(patch.a, (T(1) - s) * (T(1) - t));
+      if (at.x.step) add(patch.b, s * (T(1) - t));
+    }
+    if (at.y.step && band.has(at.y.index + at.y.step)) {
+      add(patch.c, (T(1) - s) * t);
+      if (at.x.step) add(patch.d, s * t);
+    }
+  }
 }
 
 template <class T, class Uvs>
@@ -78,43 +147,30 @@ void backward_texture(const Pyramid<T>& pyramid, const Uvs& source, const T* foo
   const Texture<T>& texture = pyramid.texture;
   const MipLevels& levels = pyramid.levels;
   const int64_t channels = texture.channels, textures = std::max<int64_t>(texture.batch, 1);
-  const int64_t bands = std::min<int64_t>(texture.height, (threads + textures - 1) / textures);
-  parallel_for(threads, texture.batch * bands, 1, [&](int64_t begin, int64_t end) {
+  const int64_t num_bands = std::max<int64_t>(std::min<int64_t>(texture.height, (threads + textures - 1) / textures), 1);
+  const int64_t blocks = (texture.batch == 1 ? batch : 1) * blocks_of(count);
+  parallel_for(threads, texture.batch * num_bands, 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
-      const int64_t owner = k / bands, band = k % bands;
-      T* grad[MipLevels::kMost];
-      int64_t top[MipLevels::kMost], bottom[MipLevels::kMost];
+      const int64_t owner = k / num_bands, b = k % num_bands;
+      Band<T> bands[MipLevels::kMost];
       for (int32_t level = 0; level < levels.count; ++level) {
-        top[level] = levels.height[level] * band / bands;
-        bottom[level] = levels.height[level] * (band + 1) / bands;
-        grad[level] = (level == 0 ? grad_texture : grad_above) + pyramid.first(owner, level);
-        const int64_t row = levels.width[level] * channels;
-        std::fill(grad[level] + top[level] * row, grad[level] + bottom[level] * row, T(0));
+        const int64_t height = levels.height[level], row = levels.width[level] * channels;
+        T* grad = (level == 0 ? grad_texture : grad_above) + pyramid.first(owner, level);
+        bands[level] = {grad, height * b / num_bands, height * (b + 1) / num_bands};
+        std::fill(grad + bands[level].top * row, grad + bands[level].bottom * row, T(0));
       }
-      const int64_t first = texture.batch == 1 ? 0 : owner * count;
-      const int64_t last = texture.batch == 1 ? batch * count : first + count;
-      for (int64_t pixel = first; pixel < last; ++pixel) {
-        const Vec2<T> uv = source.at(pixel);
-        const LevelReads<T> reads(pyramid, uv, footprints + 4 * pixel);
-        for (int r = 0; r < reads.count; ++r) {
-          const int32_t level = reads.level(r);
-          const Lookup<T> at = pyramid.lookup(uv, level);
-          const Patch patch = patch_of(at, levels.width[level], channels);
-          const int32_t row = at.y.index, below = row + at.y.step;
-          const T s = at.x.t, t = at.y.t, weight = reads.weight(r);
-          const T* g = grad_colours + pixel * channels;
-          const auto add = [&](int64_t texel, T share) {
-            for (int64_t c = 0; c < channels; ++c) grad[level][texel + c] += g[c] * share;
-          };
-          if (row >= top[level] && row < bottom[level]) {
-            add(patch.a, (T(1) - s) * (T(1) - t) * weight);
-            if (at.x.step) add(patch.b, s * (T(1) - t) * weight);
-          }
-          if (at.y.step && below >= top[level] && below < bottom[level]) {
-            add(patch.c, (T(1) - s) * t * weight);
-            if (at.x.step) add(patch.d, s * t * weight);
-          }
+      for (int64_t block = owner * blocks; block < (owner + 1) * blocks; ++block) {
+        const Span span = block_span(block, count);
+        const T* g = grad_colours + span.pixel * channels;
+        if (reads_the_same(source, footprints, span.pixel, span.count)) {
+          T* sum = scratch<T>(channels);
+          sum_pixels(g, span.count, channels, sum);
+          spread(Reading<T>(pyramid, source.at(span.pixel), footprints + 4 * span.pixel), sum, channels, bands);
+          continue;
         }
+        for (int i = 0; i < span.count; ++i)
+          spread(Reading<T>(pyramid, source.at(span.pixel + i), footprints + 4 * (span.pixel + i)), g + i * channels,
+                 channels, bands);
       }
     }
   });

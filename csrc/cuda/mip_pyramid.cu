@@ -66,21 +66,22 @@ void mip_pyramid(const T* texture, T* above, int64_t batch, int64_t height, int6
 
 template <class T>
 void mip_pyramid_backward(T* grad_above, T* grad_texture, int64_t batch, int64_t height, int64_t width,
-                          int64_t channels, Stream stream) {
+                          int64_t channels, bool add, Stream stream) {
   const Pyramid<T> pyramid({grad_texture, batch, int32_t(height), int32_t(width), channels, kBilinear, kClamp},
                            grad_above);
   const MipLevels& levels = pyramid.levels;
-  if (levels.count == 1)
+  if (levels.count == 1 && !add)
     PF3D_CUDA_CHECK(cudaMemsetAsync(grad_texture, 0, sizeof(T) * batch * pyramid.texture.size(), stream));
   for (int32_t level = levels.count - 1; level > 0; --level) {
     const int64_t items = batch * levels.height[level - 1] * levels.width[level - 1] * channels;
-    launch(spread_kernel<T>, items, stream, pyramid, level == 1 ? grad_texture : grad_above, level > 1, level, items);
+    launch(spread_kernel<T>, items, stream, pyramid, level == 1 ? grad_texture : grad_above, level > 1 || add,
+           level, items);
   }
 }
 
 #define PF3D_INSTANCES(T)                                                                     \
   template void mip_pyramid(const T*, T*, int64_t, int64_t, int64_t, int64_t, Stream);        \
-  template void mip_pyramid_backward(T*, T*, int64_t, int64_t, int64_t, int64_t, Stream)
+  template void mip_pyramid_backward(T*, T*, int64_t, int64_t, int64_t, int64_t, bool, Stream)
 PF3D_INSTANCES(float);
 PF3D_INSTANCES(double);
 

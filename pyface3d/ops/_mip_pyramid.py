@@ -33,12 +33,17 @@ def _empty_levels(texture: Tensor) -> Tensor:
     return texture.new_empty(batch, sum(h * w for h, w in level_sizes(height, width)), channels)
 
 
+def add_levels(grad_above: Tensor, grad_texture: Tensor) -> None:
+    """Adds to a texture's gradient what reaches it through the levels above; theirs is used up. Inside other ops."""
+    launch("mip_pyramid_backward", grad_above, grad_texture, *grad_texture.shape, True)
+
+
 @torch.library.custom_op("pyface3d::mip_pyramid_backward", mutates_args=())
 def _backward(grad: Tensor, height: int, width: int) -> Tensor:
     batch, _, channels = grad.shape
     grad_texture = grad.new_empty(batch, height, width, channels)
     sums = grad.clone(memory_format=torch.contiguous_format)  # the kernel adds to it on the way down
-    launch("mip_pyramid_backward", sums, grad_texture, *grad_texture.shape)
+    launch("mip_pyramid_backward", sums, grad_texture, *grad_texture.shape, False)
     return grad_texture
 
 

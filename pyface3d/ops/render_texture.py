@@ -6,14 +6,15 @@ from torch import Tensor
 from pyface3d.errors import InputError
 from pyface3d.ops._checks import check_device, check_same, check_shape
 from pyface3d.ops._kernels import launch
+from pyface3d.ops._mip_pyramid import add_levels
 from pyface3d.ops.fragments import Fragments
 from pyface3d.ops.sample_texture import (
     TRILINEAR,
     check_images,
     check_texture,
     empty_gradients,
+    empty_levels_gradient,
     pyramid_inputs,
-    wanted_gradients,
 )
 from pyface3d.ops.topology import Topology
 
@@ -103,19 +104,22 @@ def _backward(
     filter: int,
     wrap: int,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of texture, the levels above it and barycentrics; an empty tensor for each that is not wanted."""
-    grads = empty_gradients(texture, above, barycentrics, wanted)
-    gradients = tuple(g if want else None for g, want in zip(grads, wanted))
+) -> tuple[Tensor, Tensor]:
+    """Gradients of texture, with what comes through the levels above it, and barycentrics; empty if not wanted."""
+    grads = empty_gradients((texture, barycentrics), wanted)
+    of_texture, of_barycentrics = (g if want else None for g, want in zip(grads, wanted))
     source = (face_index, barycentrics, uvs, uv_faces)
     sizes = _sizes(texture, face_index, uv_faces)
     grad = grad.contiguous()
     if filter == TRILINEAR:
-        arrays = (texture, above, *source, footprint, grad, *gradients)
-        launch("render_texture_trilinear_backward", *arrays, *sizes, wrap, sums=gradients[:2])
+        of_above = empty_levels_gradient(above, of_texture)
+        arrays = (texture, above, *source, footprint, grad, of_texture, of_above, of_barycentrics)
+        launch("render_texture_trilinear_backward", *arrays, *sizes, wrap, sums=(of_texture, of_above))
+        if of_texture is not None and of_above is not None:
+            add_levels(of_above, of_texture)
     else:
-        pair = (gradients[0], gradients[2])
-        launch("render_texture_backward", texture, *source, grad, *pair, *sizes, filter, wrap, sums=pair[:1])
+        pair = (of_texture, of_barycentrics)
+        launch("render_texture_backward", texture, *source, grad, *pair, *sizes, filter, wrap, sums=(of_texture,))
     return grads
 
 
@@ -131,8 +135,8 @@ def _backward_fake(
     filter: int,
     wrap: int,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    return empty_gradients(texture, above, barycentrics, wanted)
+) -> tuple[Tensor, Tensor]:
+    return empty_gradients((texture, barycentrics), wanted)
 
 
 def _setup(ctx, inputs, output) -> None:
@@ -141,11 +145,10 @@ def _setup(ctx, inputs, output) -> None:
 
 
 def _autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad
-    wanted = wanted_gradients(needed[0] or needed[5], needed[2], ctx.filter)
+    wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[2]]
     grads = _backward(*ctx.saved_tensors, grad, ctx.filter, ctx.wrap, wanted)
-    of_texture, of_above, of_barycentrics = (g if want else None for g, want in zip(grads, wanted))
-    return of_texture, None, of_barycentrics, None, None, of_above, None, None, None
+    of_texture, of_barycentrics = (g if want else None for g, want in zip(grads, wanted))
+    return of_texture, None, of_barycentrics, *(None,) * 6
 
 
 _forward.register_fake(lambda texture, face_index, *_: texture.new_empty(*face_index.shape, texture.shape[3]))

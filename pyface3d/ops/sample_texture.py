@@ -6,7 +6,7 @@ from torch import Tensor
 from pyface3d.errors import InputError
 from pyface3d.ops._checks import check_floating, check_same, check_shape
 from pyface3d.ops._kernels import launch
-from pyface3d.ops._mip_pyramid import mip_pyramid
+from pyface3d.ops._mip_pyramid import add_levels, mip_pyramid
 
 # The values of core/texture.h; "trilinear" has kernels of its own.
 FILTERS = {"nearest": 0, "bilinear": 1, "trilinear": 2}
@@ -70,7 +70,7 @@ def pyramid_inputs(
     check_floating("uv_footprint", uv_footprint)
     check_same("uv_footprint", uv_footprint, "texture", texture)
     check_shape("uv_footprint", uv_footprint, (*size, 2, 2))
-    return mip_pyramid(texture), uv_footprint.detach().contiguous()
+    return mip_pyramid(texture.detach()), uv_footprint.detach().contiguous()
 
 
 def check_texture(texture: Tensor, filter: str, wrap: str) -> tuple[int, int]:
@@ -117,15 +117,18 @@ def _backward(
     filter: int,
     wrap: int,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of texture, the levels above it and uvs; an empty tensor for each that is not wanted."""
-    grads = _backward_fake(texture, uvs, above, footprint, grad, filter, wrap, wanted)
-    of_texture, of_above, of_uvs = (g if want else None for g, want in zip(grads, wanted))
+) -> tuple[Tensor, Tensor]:
+    """Gradients of texture, with what comes through the levels above it, and uvs; an empty tensor if not wanted."""
+    grads = empty_gradients((texture, uvs), wanted)
+    of_texture, of_uvs = (g if want else None for g, want in zip(grads, wanted))
     grad = grad.contiguous()
     sizes = (*texture.shape, len(uvs), uvs.shape[1:3].numel())
     if filter == TRILINEAR:
+        of_above = empty_levels_gradient(above, of_texture)
         arrays = (texture, above, uvs, footprint, grad, of_texture, of_above, of_uvs)
         launch("sample_texture_trilinear_backward", *arrays, *sizes, wrap, sums=(of_texture, of_above))
+        if of_texture is not None and of_above is not None:
+            add_levels(of_above, of_texture)
     else:
         pair = (of_texture, of_uvs)
         launch("sample_texture_backward", texture, uvs, grad, *pair, *sizes, filter, wrap, sums=(of_texture,))
@@ -141,24 +144,19 @@ def _backward_fake(
     filter: int,
     wrap: int,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    return empty_gradients(texture, above, uvs, wanted)
+) -> tuple[Tensor, Tensor]:
+    return empty_gradients((texture, uvs), wanted)
 
 
-def empty_gradients(
-    texture: Tensor, above: Tensor | None, source: Tensor, wanted: list[bool]
-) -> tuple[Tensor, Tensor, Tensor]:
+def empty_gradients(inputs: tuple[Tensor, Tensor], wanted: list[bool]) -> tuple[Tensor, Tensor]:
     """Room for the gradients that are wanted, and empty tensors for the others."""
-    of_texture, of_above, of_source = (
-        torch.empty_like(like) if want and like is not None else texture.new_empty(0)
-        for like, want in zip((texture, above, source), wanted)
-    )
-    return of_texture, of_above, of_source
+    first, second = (torch.empty_like(t) if want else t.new_empty(0) for t, want in zip(inputs, wanted))
+    return first, second
 
 
-def wanted_gradients(of_texture: bool, of_source: bool, filter: int) -> list[bool]:
-    """Of texture, the levels above it, and uvs or barycentrics: the kernels make the first two together."""
-    return [of_texture, of_texture and filter == TRILINEAR, of_source]
+def empty_levels_gradient(above: Tensor | None, of_texture: Tensor | None) -> Tensor | None:
+    """Room for the gradient of the levels above a texture, when the texture's is wanted."""
+    return None if above is None or of_texture is None else torch.empty_like(above)
 
 
 def _setup(ctx, inputs, output) -> None:
@@ -167,11 +165,9 @@ def _setup(ctx, inputs, output) -> None:
 
 
 def _autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-    of_texture, of_uvs, of_above = ctx.needs_input_grad[:3]
-    wanted = wanted_gradients(of_texture or of_above, of_uvs, ctx.filter)
+    wanted = list(ctx.needs_input_grad[:2])
     grads = _backward(*ctx.saved_tensors, grad, ctx.filter, ctx.wrap, wanted)
-    of_texture, of_above, of_uvs = (g if want else None for g, want in zip(grads, wanted))
-    return of_texture, of_uvs, of_above, None, None, None
+    return *(g if want else None for g, want in zip(grads, wanted)), *(None,) * 4
 
 
 _forward.register_fake(lambda texture, uvs, *_: texture.new_empty(*uvs.shape[:3], texture.shape[3]))
