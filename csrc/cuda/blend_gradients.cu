@@ -14,7 +14,7 @@ struct BlendState {
 constexpr int64_t kStateDoubles = 8;
 static_assert(sizeof(BlendState) <= 8 * kStateDoubles);
 
-// Working memory of a batch; Python reserves it (`_workspace_bytes` in ops/blend_gradients.py).
+// Working memory of a batch; Python reserves it (`_workspace` in ops/blend_gradients.py).
 template <class T> struct Workspace {
   BlendImage<T> first;  // label and weight are those of the feather, once it is made
   PoissonBatch batch;

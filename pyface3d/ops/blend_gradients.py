@@ -74,6 +74,8 @@ def blend_gradients(
     if not single and donor.dim() != 4:
         raise InputError(f"donor must have shape (B, H, W) or (B, D, H, W), got {tuple(donor.shape)}")
     batch, height, width = target.shape
+    if height * width >= 2**31:
+        raise InputError(f"target must have fewer than 2^31 pixels an image, got {height} x {width}")
     donors = 1 if single else donor.shape[1]
     shape = (batch, height, width) if single else (batch, donors, height, width)
     check_shape("donor", donor, shape)

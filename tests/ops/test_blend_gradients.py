@@ -347,6 +347,11 @@ MAP = torch.zeros(2, 6, 7)
         (TypeError, "target must be a torch.Tensor, got list", {"target": [1.0]}),
         (TypeError, "target must be float32 or float64", {"target": MAP.half()}),
         (ValueError, r"target must have shape \(B, H, W\), got \(6, 7\)", {"target": MAP[0]}),
+        (
+            ValueError,
+            r"fewer than 2\^31 pixels an image, got 65536 x 32768",
+            {"target": MAP[:1, :1, :1].expand(1, 65536, 32768)},
+        ),
         (TypeError, "donor is torch.float64, but target is torch.float32", {"donor": MAP.double()}),
         (ValueError, r"donor must have shape \(2, 6, 7\), got \(2, 6, 8\)", {"donor": torch.zeros(2, 6, 8)}),
         (ValueError, r"donor must have shape \(2, 3, 6, 7\)", {"donor": torch.zeros(1, 3, 6, 7)}),
