@@ -37,7 +37,7 @@ template <class T> struct BoxTaps {
   T weight[3];
 };
 
-// Texel i of m = max(1, n / 2), from n. Odd n: i covers [i n / m, (i + 1) n / m) = 2 i + i / m to 2 i + 2 + (i + 1) / m.
+// Texel i of m = max(1, n / 2), from n. Odd n: i covers i n / m = 2 i + i / m to (i + 1) n / m = 2 i + 2 + (i + 1) / m.
 template <class T> PF3D_HD BoxTaps<T> box_taps(int32_t i, int32_t n) {
   if (n == 1) return {0, 1, {T(1), T(0), T(0)}};
   if (n % 2 == 0) return {2 * i, 2, {T(0.5), T(0.5), T(0)}};
@@ -58,13 +58,15 @@ template <class T> PF3D_HD BoxTaps<T> box_taps_vjp(int32_t k, int32_t n) {
 
 // sum of rows.weight[r] columns.weight[k] from[first row + r, first column + k], channel c; rows first.
 template <class T>
-PF3D_HD T weighted_box(const T* from, int32_t width, int64_t channels, const BoxTaps<T>& rows, const BoxTaps<T>& columns,
-                       int64_t c) {
+PF3D_HD T weighted_box(const T* from, int32_t width, int64_t channels, const BoxTaps<T>& rows,
+                       const BoxTaps<T>& columns, int64_t c) {
   T sum = T(0);
   for (int32_t k = 0; k < columns.count; ++k) {
     T column = T(0);
-    for (int32_t r = 0; r < rows.count; ++r)
-      column += from[(static_cast<int64_t>(rows.first + r) * width + columns.first + k) * channels + c] * rows.weight[r];
+    for (int32_t r = 0; r < rows.count; ++r) {
+      const int64_t texel = static_cast<int64_t>(rows.first + r) * width + columns.first + k;
+      column += from[texel * channels + c] * rows.weight[r];
+    }
     sum += column * columns.weight[k];
   }
   return sum;
@@ -76,8 +78,8 @@ template <class T> struct LevelTap {
   T t;
 };
 
-// `footprint`: du/dx, du/dy, dv/dx, dv/dy, a pixel's step in texture coordinates. Level of detail: log2 of the longer of
-// its two sides in texels (OpenGL 4.6, 8.14.1), within the pyramid. A side that is NaN counts as none.
+// `footprint`: du/dx, du/dy, dv/dx, dv/dy, a pixel's step in texture coordinates. Level of detail: log2 of the longer
+// of its two sides in texels (OpenGL 4.6, 8.14.1), within the pyramid. A side that is NaN counts as none.
 template <class T> PF3D_HD LevelTap<T> level_tap(const T* footprint, const MipLevels& levels) {
   const T width = T(levels.width[0]), height = T(levels.height[0]);
   T longest = T(1);  // squared

@@ -1,6 +1,6 @@
 // csrc/cpu/texture_backward.cpp -- gradients of sample_texture and render_texture.
-// The texture's gradient is gathered by bands of rows: every band looks at all pixels in order and keeps its own, so the
-// bits do not depend on the number of bands.
+// The texture's gradient is gathered by bands of rows: every band looks at all pixels in order and keeps its own, so
+// the bits do not depend on the number of bands.
 #include <algorithm>
 
 #include "core/texture.h"
@@ -77,8 +77,8 @@ void backward_uvs(const Texture<T>& texture, const Uvs& source, const T* grad_co
   });
 }
 
-// The gradient of a texture's rows [top, bottom). A row is zeroed when a block first needs it, so that it is still in the
-// cache when that block adds to it; rows between are zeroed with it, and the rest in the end.
+// The gradient of a texture's rows [top, bottom). A row is zeroed when a block first needs it, so that it is still in
+// the cache when that block adds to it; rows between are zeroed with it, and the rest in the end.
 template <class T> class Sums {
  public:
   Sums(T* texels, int64_t row_size, int64_t top, int64_t bottom)

@@ -101,8 +101,8 @@ template <class T> void prefetch_patches(const T* texels, const Texture<T>& text
                         : prefetch_patches<0>(texels, texture.channels, block);
 }
 
-// body(k, span, block) for blocks k of [begin, end) in order. While one is worked on, the texels of the next are on their
-// way: ask(k, span, block) prefetches them.
+// body(k, span, block) for blocks k of [begin, end) in order. While one is worked on, the texels of the next are on
+// their way: ask(k, span, block) prefetches them.
 template <class T, class Uvs, class SpanOf, class Ask, class Body>
 void walk_blocks(const Texture<T>& texture, const Uvs& source, int64_t begin, int64_t end, const SpanOf& span_of,
                  const Ask& ask, const Body& body) {

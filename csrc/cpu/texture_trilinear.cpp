@@ -97,8 +97,8 @@ void backward_uvs(const Pyramid<T>& pyramid, const Uvs& source, const T* footpri
     Vec2<T> grad;
     for (int k = 0; k < reading.count; ++k) {
       const auto& [level, weight, at, patch] = reading.levels[k];
-      grad = grad + bilinear_vjp_uv(pyramid.texels(image, level), patch, at, grad_colours + pixel * channels, channels) *
-                        weight;
+      const T* g = grad_colours + pixel * channels;
+      grad = grad + bilinear_vjp_uv(pyramid.texels(image, level), patch, at, g, channels) * weight;
     }
     return grad;
   };
@@ -147,7 +147,8 @@ void backward_texture(const Pyramid<T>& pyramid, const Uvs& source, const T* foo
   const Texture<T>& texture = pyramid.texture;
   const MipLevels& levels = pyramid.levels;
   const int64_t channels = texture.channels, textures = std::max<int64_t>(texture.batch, 1);
-  const int64_t num_bands = std::max<int64_t>(std::min<int64_t>(texture.height, (threads + textures - 1) / textures), 1);
+  const int64_t wanted = (threads + textures - 1) / textures;  // bands of a texture
+  const int64_t num_bands = std::max<int64_t>(std::min<int64_t>(texture.height, wanted), 1);
   const int64_t blocks = (texture.batch == 1 ? batch : 1) * blocks_of(count);
   parallel_for(threads, texture.batch * num_bands, 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
