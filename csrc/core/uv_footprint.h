@@ -46,7 +46,8 @@ PF3D_HD UvFootprint<T> uv_footprint_at(const RasterVertex<T> (&v)[3], const T* u
 // The same for pixel `pixel` of a picture (H, W) of one image's vertices; 0 where it shows no face.
 template <class T>
 PF3D_HD UvFootprint<T> uv_footprint_of(const T* verts_image, const int32_t* faces, const T* uvs,
-                                       const int32_t* uv_faces, int32_t face, int64_t num_faces, int64_t row, int64_t column, bool perspective) {
+                                       const int32_t* uv_faces, int32_t face, int64_t num_faces, int64_t row,
+                                       int64_t column, bool perspective) {
   if (!is_face(face, num_faces)) return {{T(0), T(0), T(0), T(0)}};
   const int64_t corner = 3 * static_cast<int64_t>(face);
   const RasterVertex<T> v[3] = {raster_vertex(load3(verts_image, faces[corner]), perspective),
