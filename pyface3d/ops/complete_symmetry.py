@@ -19,7 +19,7 @@ def complete_symmetry(
     *,
     threshold: float = 0.75,
     soft: bool = False,
-    mirror_borders: bool = False,
+    mirror_borders: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Keeps the vertices that were seen and rebuilds the others in the gradient domain.
 
@@ -44,8 +44,8 @@ def complete_symmetry(
         soft: pull vertices with 0 < w < threshold, in the hole as they are, towards where they were seen, with weight
             deg(i) w / (threshold − w): none at 0, without bound towards the threshold.
         mirror_borders: take mirrored differences also along the edges from the hole to known vertices, where the
-            mirror image of both ends is known. Off by default, which is the published rule. On, a symmetric face is
-            continued more faithfully across the plane: no reference difference stands between the two halves.
+            mirror image of both ends is known: a symmetric face is then continued without a reference difference
+            between its halves. False keeps to the reference there, which is the published program's rule.
 
     Returns:
         The vertices (B, V, 3), dtype and device of ``verts``, and where each is from, (B, V) uint8: 0 prior,

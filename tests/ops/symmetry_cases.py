@@ -49,4 +49,4 @@ def _case(variant: str, shared: bool = False, **options: bool) -> OpCase:
     )
 
 
-CASES = [_case(""), _case("soft", soft=True), _case("borders", shared=True, mirror_borders=True)]
+CASES = [_case(""), _case("soft", soft=True), _case("reference-borders", shared=True, mirror_borders=False)]

@@ -16,7 +16,7 @@ def slow_complete_symmetry(
     topology: Topology,
     threshold: float = 0.75,
     soft: bool = False,
-    mirror_borders: bool = False,
+    mirror_borders: bool = True,
 ) -> tuple[Tensor, Tensor]:
     reference = reference.expand_as(verts)
     completed, sources = [], []

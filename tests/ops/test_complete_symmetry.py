@@ -47,7 +47,7 @@ def graph(topology: Topology) -> scipy.sparse.csr_matrix:
     return adjacency
 
 
-def relative_residual(found, verts, known, mirror, reference, topology, mirror_borders=False) -> float:
+def relative_residual(found, verts, known, mirror, reference, topology, mirror_borders=True) -> float:
     """Of one image, from matrices that know nothing of the op: ‖A x − b‖ / ‖b‖ over the hole."""
     adjacency = graph(topology)
     degree = np.asarray(adjacency.sum(1)).ravel()
@@ -276,7 +276,9 @@ def half_seen(head) -> tuple[Tensor, Tensor, Tensor]:
     topology, mirror, rest = head
     x, y, z = rest[0].T
     taper = (1 - (x / 62) ** 2 - ((y + 30) / 75) ** 2).clamp(min=0).sqrt() * (z > 0)
-    relief = taper * (torch.sin(x.abs() / 9) * torch.cos(y / 11) + 1.5 + random_values(7, len(x), low=-0.2, high=0.2))
+    relief = taper * (
+        1.5 * torch.sin(x.abs() / 9) * torch.cos(y / 11) + 2 + random_values(7, len(x), low=-0.3, high=0.3)
+    )
     relief = (relief + relief[mirror]) / 2
     normals = vertex_normals(rest, topology)
     whole = rest + relief[:, None] * (normals + normals[:, mirror] * FLIP) / 2
@@ -287,13 +289,12 @@ def half_seen(head) -> tuple[Tensor, Tensor, Tensor]:
     return whole, known, torch.where(known[:, None], whole, rest)
 
 
-@pytest.mark.parametrize(("borders", "limit"), [(False, 0.15), (True, 0.12)])
-def test_symmetric_head_seen_from_one_side(head, borders, limit):
+def test_symmetric_head_seen_from_one_side(head):
     """The far half is the near one's mirror image, rms 0.15 mm away from seams."""
     topology, mirror, rest = head
     whole, known, given_verts = half_seen(head)
     assert int(known.sum()) > 5000
-    found, source = complete_symmetry(given_verts, known.double()[None], mirror, rest, topology, mirror_borders=borders)
+    found, source = complete_symmetry(given_verts, known.double()[None], mirror, rest, topology)
     assert torch.equal(found[0, known], whole[0, known])
     adjacency = graph(topology)
     seam = known.numpy() & (adjacency @ (~known).numpy() > 0)
@@ -305,7 +306,7 @@ def test_symmetric_head_seen_from_one_side(head, borders, limit):
     assert int(judged.sum()) > 2000
     error = (found - whole)[0, judged].norm(dim=-1).square().mean().sqrt()
     before = (rest - whole)[0, judged].norm(dim=-1).square().mean().sqrt()
-    assert error <= limit
+    assert error <= 0.15
     assert error < 0.15 * before  # the relief is there to be missed
 
 
