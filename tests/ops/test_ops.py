@@ -93,7 +93,7 @@ def test_agrees_with_the_slow_twin(case, device, dtype):
 
 
 @with_gradient
-def test_gradient(case, device):
+def test_gradient(case, device, request):
     tensors = made(case, torch.float64, device)
     topology = mesh(SMALL).to(device)
 
@@ -102,7 +102,9 @@ def test_gradient(case, device):
         return tuple(output for output in found if output.requires_grad)
 
     leaves = [tensors[name].clone().requires_grad_() for name in case.differentiable]
-    assert gradcheck(outputs, leaves, nondet_tol=NONDET[device])
+    # Along random directions where every call is slow; each number by itself is asked of the CPU's kernels.
+    emulated = request.node.callspec.params["device"] == "cuda-emulated"
+    assert gradcheck(outputs, leaves, nondet_tol=NONDET[device], fast_mode=emulated)
 
 
 @with_gradient
@@ -255,8 +257,10 @@ def test_wrong_dtype_says_which_argument(case):
 
 
 @pytest.mark.slow
-def test_inductor_takes_a_chain_of_ops():
+def test_inductor_takes_a_chain_of_ops(monkeypatch):
     """Mesh to shaded, textured picture in one graph, forward and backward."""
+    # Compiled graphs are kept by the names of the ops in them: one of an older build of ours would be found.
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
     torch._dynamo.reset()
     topology = mesh(SMALL)
     verts = next(c for c in CASES if c.op == "rasterize").inputs(SMALL)["verts_image"].float()
