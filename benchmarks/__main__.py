@@ -66,7 +66,10 @@ def _busy() -> bool:
 def _load() -> str:
     if not _busy():
         return ""
-    return " Other work was running: only rows of one thread were asked for or mean anything."
+    load = os.getloadavg()[0]
+    return (
+        f" The load average was {load:.1f} at the start: other work may have lengthened rows of more than one thread."
+    )
 
 
 def _processor() -> str:
