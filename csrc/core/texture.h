@@ -115,6 +115,11 @@ PF3D_HD bool is_face(int32_t index, int64_t count) { return static_cast<uint32_t
 template <class T> struct GivenUvs {
   const T* uvs;  // (N, 2)
   PF3D_HD Vec2<T> at(int64_t pixel) const { return {uvs[2 * pixel], uvs[2 * pixel + 1]}; }
+  // Into grad_uvs (N, 2).
+  PF3D_HD void store_grad(T* grad_uvs, int64_t pixel, Vec2<T> g) const {
+    grad_uvs[2 * pixel] = g.x;
+    grad_uvs[2 * pixel + 1] = g.y;
+  }
 };
 
 // Coordinates from the face and the barycentrics of a pixel; infinite on the background.
@@ -133,6 +138,10 @@ template <class T> struct FragmentUvs {
     const int32_t f = face_index[pixel];
     if (!is_face(f, num_faces)) return {};
     return uv_at_vjp(uvs, uv_faces + 3 * static_cast<int64_t>(f), g);
+  }
+  // Into grad_barycentrics (N, 3).
+  PF3D_HD void store_grad(T* grad_barycentrics, int64_t pixel, Vec2<T> g) const {
+    store3(grad_barycentrics, pixel, vjp(pixel, g));
   }
 };
 

@@ -248,10 +248,7 @@ void sample_texture_backward(const T* texture, const T* uvs, const T* grad_colou
   const Texture<T> read{texture, textures, int32_t(height), int32_t(width), channels, filter, wrap};
   const GivenUvs<T> source{uvs};
   backward(read, source, grad_colours, grad_texture, grad_uvs != nullptr, batch, count, threads,
-           [=](int64_t pixel, Vec2<T> grad) {
-             grad_uvs[2 * pixel] = grad.x;
-             grad_uvs[2 * pixel + 1] = grad.y;
-           });
+           [=](int64_t pixel, Vec2<T> grad) { source.store_grad(grad_uvs, pixel, grad); });
 }
 
 template <class T>
@@ -262,7 +259,7 @@ void render_texture_backward(const T* texture, const int32_t* face_index, const 
   const Texture<T> read{texture, textures, int32_t(height), int32_t(width), channels, filter, wrap};
   const FragmentUvs<T> source{face_index, barycentrics, uvs, uv_faces, num_faces};
   backward(read, source, grad_colours, grad_texture, grad_barycentrics != nullptr, batch, count, threads,
-           [=](int64_t pixel, Vec2<T> grad) { store3(grad_barycentrics, pixel, source.vjp(pixel, grad)); });
+           [=](int64_t pixel, Vec2<T> grad) { source.store_grad(grad_barycentrics, pixel, grad); });
 }
 
 #define PF3D_INSTANCES(T)                                                                                           \

@@ -198,8 +198,7 @@ void sample_texture_trilinear_backward(const T* texture, const T* above, const T
     backward_texture(pyramid, source, footprints, grad_colours, grad_texture, grad_above, batch, count, threads);
   if (grad_uvs)
     backward_uvs(pyramid, source, footprints, grad_colours, batch, count, threads, [=](int64_t pixel, Vec2<T> grad) {
-      grad_uvs[2 * pixel] = grad.x;
-      grad_uvs[2 * pixel + 1] = grad.y;
+      source.store_grad(grad_uvs, pixel, grad);
     });
 }
 
@@ -226,7 +225,7 @@ void render_texture_trilinear_backward(const T* texture, const T* above, const i
     backward_texture(pyramid, source, footprints, grad_colours, grad_texture, grad_above, batch, count, threads);
   if (grad_barycentrics)
     backward_uvs(pyramid, source, footprints, grad_colours, batch, count, threads, [=](int64_t pixel, Vec2<T> grad) {
-      store3(grad_barycentrics, pixel, source.vjp(pixel, grad));
+      source.store_grad(grad_barycentrics, pixel, grad);
     });
 }
 

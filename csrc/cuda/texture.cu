@@ -30,14 +30,6 @@ __global__ void forward_kernel(Texture<T> texture, Uvs source, T* colours, int64
   }
 }
 
-template <class T> __device__ void store_gradient(const GivenUvs<T>&, T* grad_uvs, int64_t pixel, Vec2<T> grad) {
-  grad_uvs[2 * pixel] = grad.x;
-  grad_uvs[2 * pixel + 1] = grad.y;
-}
-template <class T> __device__ void store_gradient(const FragmentUvs<T>& source, T* grad, int64_t pixel, Vec2<T> g) {
-  store3(grad, pixel, source.vjp(pixel, g));
-}
-
 // grad_source: of the uvs or of the barycentrics; either gradient may be null.
 template <class T, class Uvs, class Sum>
 __global__ void backward_kernel(Texture<T> texture, Uvs source, const T* grad_colours, Sum grad_texture,
@@ -67,7 +59,7 @@ __global__ void backward_kernel(Texture<T> texture, Uvs source, const T* grad_co
       }
       grad = {grad.x * f.x.slope, grad.y * f.y.slope};
     }
-    if (SumTraits<Sum>::kLast && grad_source) store_gradient(source, grad_source, pixel, grad);
+    if (SumTraits<Sum>::kLast && grad_source) source.store_grad(grad_source, pixel, grad);
   }
 }
 

@@ -30,14 +30,6 @@ __global__ void forward_kernel(Pyramid<T> pyramid, Uvs source, const T* footprin
   }
 }
 
-template <class T> __device__ void store_gradient(const GivenUvs<T>&, T* grad_uvs, int64_t pixel, Vec2<T> grad) {
-  grad_uvs[2 * pixel] = grad.x;
-  grad_uvs[2 * pixel + 1] = grad.y;
-}
-template <class T> __device__ void store_gradient(const FragmentUvs<T>& source, T* grad, int64_t pixel, Vec2<T> g) {
-  store3(grad, pixel, source.vjp(pixel, g));
-}
-
 // grad_source: of the uvs or of the barycentrics, may be null; grad_texture and grad_above may both be.
 template <class T, class Uvs, class Sum>
 __global__ void backward_kernel(Pyramid<T> pyramid, Uvs source, const T* footprints, const T* grad_colours,
@@ -66,7 +58,7 @@ __global__ void backward_kernel(Pyramid<T> pyramid, Uvs source, const T* footpri
       if (SumTraits<Sum>::kLast && grad_source)
         grad = grad + bilinear_vjp_uv(pyramid.texels(pixel / count, level), at, taps, g, channels) * weight;
     }
-    if (SumTraits<Sum>::kLast && grad_source) store_gradient(source, grad_source, pixel, grad);
+    if (SumTraits<Sum>::kLast && grad_source) source.store_grad(grad_source, pixel, grad);
   }
 }
 
