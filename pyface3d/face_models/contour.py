@@ -1,11 +1,19 @@
-"""Which vertices can end the face in a picture of a turned head: the candidates of each jaw point."""
+"""Which vertices can end the face in a picture of a turned head: the candidates of each jaw point, and which of them
+does in a given view."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pyface3d.face_models.landmarks import IBUG68_FLIP, NUM_JAW
+
+if TYPE_CHECKING:
+    from pyface3d.face_models.base import FaceModel
 
 _STEPS = 16
 _STEP_MM = 4.0
@@ -51,6 +59,46 @@ def contour_candidates(
     for index, row in rows.items():
         table[index, : len(row)] = row
     return table
+
+
+def padded_candidates(model: FaceModel) -> tuple[Tensor, Tensor]:
+    """The vertices over which each jaw point may slide, (17, M) int64, and which entries are real, (17, M) bool."""
+    candidates = torch.as_tensor(model.contour()).long()
+    mask = candidates >= 0
+    first = candidates[:, :1].expand_as(candidates)
+    return torch.where(mask, candidates, first), mask
+
+
+def outward_directions(jaw: Tensor) -> Tensor:
+    """Unit normals of the open polyline through the jaw points (17, 2) of a frontal face: (17, 2), out of the face.
+
+    The points run from the picture's left ear over the chin to the right: outward is on the right hand of the
+    tangent (x right, y up).
+    """
+    padded = torch.cat([jaw[:1], jaw, jaw[-1:]])
+    tangent = padded[2:] - padded[:-2]
+    normal = torch.stack([tangent[:, 1], -tangent[:, 0]], -1)
+    return normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def outermost_candidates(spots: Tensor, mask: Tensor, outward: Tensor, rotation: Tensor) -> Tensor:
+    """For each jaw point the candidate that ends the face in this pose, (B, 17) int64 in [0, M).
+
+    A jaw point lies where the face ends: among its candidates the one farthest along the outline's outward
+    direction in the picture. On the side turned away that is the cheek's silhouette, on the near side the jaw line.
+
+    Args:
+        spots: candidates in the picture (camera axes: x right, y down), (B, 17, M, 2), any unit.
+        mask: False for padding, (17, M).
+        outward: of `outward_directions`, (17, 2).
+        rotation: model to camera, (B, 3, 3).
+    """
+    up = rotation[:, :2, 1]
+    up = up / up.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    right = torch.stack([-up[:, 1], up[:, 0]], -1)  # the picture's up is -y: a quarter turn clockwise as seen
+    directions = outward[:, :1] * right[:, None] + outward[:, 1:] * up[:, None]  # (B, 17, 2)
+    reach = (spots * directions[:, :, None]).sum(-1).masked_fill(~mask, -torch.inf)
+    return reach.argmax(-1)
 
 
 def _row(

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from pyface3d.errors import AssetError
@@ -37,6 +35,8 @@ def save_face_model(path: Path, model: LinearFaceModel, basis_dtype: torch.dtype
     Raises:
         OutputError: the file cannot be written.
     """
+    from safetensors.torch import save
+
     tensors: dict[str, Tensor] = {
         "template": model.template.float(),
         "identity": model.identity_basis.to(basis_dtype),
@@ -81,6 +81,11 @@ def read_face_model(path: Path) -> LinearFaceModel:
     Raises:
         AssetError: the file is missing, damaged, or inconsistent; one sentence says where.
     """
+    from safetensors import (
+        SafetensorError,
+        safe_open,
+    )  # here, for synthetic faces are drawn where torch is all there is
+
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

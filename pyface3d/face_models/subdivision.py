@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from pyface3d.face_models.base import LandmarkEmbedding
 from pyface3d.face_models.linear import LinearFaceModel
 from pyface3d.ops import Topology
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,8 @@ def _children(faces: Tensor, middle: Tensor) -> Tensor:
 
 
 def _loop_matrix(faces: Tensor, edges: Tensor, edge_of_side: Tensor, count: int) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
     num_edges = len(edges)
     sides_per_edge = torch.bincount(edge_of_side.reshape(-1), minlength=num_edges)
     on_rim = sides_per_edge != 2

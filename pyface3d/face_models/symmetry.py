@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 
 def find_mirror(verts: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -18,6 +15,10 @@ def find_mirror(verts: NDArray[np.floating], faces: NDArray[np.integer]) -> NDAr
     Returns:
         (V,) int64, its own inverse.
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     count = len(verts)
     side = (np.ones(3 * len(faces)), (faces.ravel(), np.roll(faces, 1, axis=1).ravel()))
     _, label = connected_components(coo_matrix(side, shape=(count, count)), directed=False)
@@ -37,6 +38,8 @@ def find_mirror(verts: NDArray[np.floating], faces: NDArray[np.integer]) -> NDAr
 def _component_pairs(
     members: list[NDArray[np.int64]], verts: NDArray[np.floating], flipped: NDArray[np.floating]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    from scipy.spatial import cKDTree
+
     pairs = []
     free = list(range(len(members)))
     while free:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from pyface3d.face_models.contour import outermost_candidates, outward_directions, padded_candidates
 from pyface3d.ops import vertex_normals
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def sparse_face(model: "FaceModel") -> SparseFace:
 
 def _build(model: "FaceModel") -> SparseFace:
     embedding = model.landmarks("ibug68")
-    candidates, mask = contour_candidates(model)
+    candidates, mask = padded_candidates(model)
     count = NUM_POINTS + candidates.numel()
     apart = torch.cat([_facing_lips(model, embedding), _lid_edges(model, embedding)], 1)
 
@@ -97,7 +98,7 @@ def _build(model: "FaceModel") -> SparseFace:
         mask,
         gap_mean=everything[upper, 1] - everything[lower, 1],
         gap_basis=(every_basis[:, upper, 1] - every_basis[:, lower, 1]).T.contiguous(),
-        outward=_outward(mean[:NUM_JAW, :2]),
+        outward=outward_directions(mean[:NUM_JAW, :2]),
     )
 
 
@@ -165,42 +166,14 @@ def evaluate_affine(model: "FaceModel", of_verts: Callable[[Tensor], Tensor]) ->
     return mean[0], torch.cat(rows)
 
 
-def contour_candidates(model: "FaceModel") -> tuple[Tensor, Tensor]:
-    """The vertices over which each jaw point may slide, (17, M) int64, and which entries are real, (17, M) bool."""
-    candidates = torch.as_tensor(model.contour()).long()
-    mask = candidates >= 0
-    first = candidates[:, :1].expand_as(candidates)
-    return torch.where(mask, candidates, first), mask
-
-
-def _outward(jaw: Tensor) -> Tensor:
-    """Unit normals of the open polyline through the jaw points, (17, 2), pointing out of the face.
-
-    The points run from the picture's left ear over the chin to the right: outward is on the right hand of the
-    tangent (x right, y up).
-    """
-    padded = torch.cat([jaw[:1], jaw, jaw[-1:]])
-    tangent = padded[2:] - padded[:-2]
-    normal = torch.stack([tangent[:, 1], -tangent[:, 0]], -1)
-    return normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-
-
 def visible_contour(sparse: SparseFace, points: Tensor, rotation: Tensor) -> Tensor:
     """For each jaw point the candidate that ends the face in this pose, as an index into the K points, (B, 17).
-
-    A jaw point lies where the face ends: among its candidates the one farthest along the outline's outward
-    direction in the picture. On the side turned away that is the cheek's silhouette, on the near side the jaw line.
 
     Args:
         points: all points of the face in the camera frame after perspective division, (B, K, 2), any unit.
         rotation: (B, 3, 3).
     """
     rows, count = sparse.candidates.shape
-    up = rotation[:, :2, 1]
-    up = up / up.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    right = torch.stack([-up[:, 1], up[:, 0]], -1)  # the picture's up is -y: a quarter turn clockwise as seen
-    outward = sparse.outward[:, :1] * right[:, None] + sparse.outward[:, 1:] * up[:, None]  # (B, 17, 2)
     spots = points[:, -rows * count :].unflatten(1, (rows, count))
-    reach = (spots * outward[:, :, None]).sum(-1).masked_fill(~sparse.candidate_mask, -torch.inf)
     start = points.shape[1] - rows * count + count * torch.arange(rows, device=points.device)
-    return reach.argmax(-1) + start
+    return outermost_candidates(spots, sparse.candidate_mask, sparse.outward, rotation) + start

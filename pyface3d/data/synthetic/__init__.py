@@ -1,0 +1,1 @@
+"""Unlimited, seeded pictures of synthetic faces with exact labels; needs torch and numpy only."""

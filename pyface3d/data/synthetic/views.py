@@ -1,0 +1,127 @@
+"""Where synthetic people are seen from: pose, perspective, and the crop a detector would cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyface3d.data.synthetic.labels import label_points
+from pyface3d.geometry import Camera, rotation_from_axis_angle, rotation_from_euler
+
+if TYPE_CHECKING:
+    from pyface3d.data.synthetic.people import People
+
+STAGE = 2
+RENDER_SCALE = 2
+"""Pictures are rendered at this many times the crop's size and averaged down."""
+
+CROP_SCALE = 1.5
+"""Side of the canonical crop over the larger side of the box of the 68 points in the picture."""
+
+_WIDE_YAW_SHARE, _WIDEST_YAW, _YAW_SIGMA = 0.4, 95.0, 25.0  # degrees
+_PITCH_SIGMA, _ROLL_SIGMA, _TILTED_SHARE, _WIDEST_ROLL = 14.0, 12.0, 0.1, 45.0
+_STEEPEST = 60.0  # pitch beyond it shows no face
+_NEAREST_MM, _FARTHEST_MM = 300.0, 3000.0
+_OFF_AXIS_SIGMA, _OFF_AXIS_MOST = 9.0, 25.0  # the face's direction off the optical axis, degrees, each way
+_SIDE_SIGMA, _SHIFT_SIGMA = 0.13, 0.06
+_BAD_SHARE, _BAD_SIDE_SIGMA, _BAD_SHIFT_SIGMA = 0.1, 0.3, 0.15
+_MOST_SIDE, _MOST_SHIFT = 0.7, 0.35  # log of the side, shift over the side: a detector that is off by more has failed
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """B views of people.
+
+    Attributes:
+        rotation, translation: model to camera, (B, 3, 3) and (B, 3) mm.
+        seen: the rotation as it looks in the crop, (B, 3, 3): ``rotation`` turned so that the ray through the crop's
+            middle becomes the optical axis.
+        camera: of the crop at `RENDER_SCALE` times its size. The crop is a window of a larger picture, so that the
+            principal point may lie outside of it.
+        size: pixels of the crop's side.
+    """
+
+    rotation: Tensor
+    translation: Tensor
+    seen: Tensor
+    camera: Camera
+    size: int
+
+    def verts_camera(self, verts: Tensor) -> Tensor:
+        """(B, N, 3) model frame → camera frame, mm."""
+        return verts @ self.rotation.mT + self.translation[:, None]
+
+    def image(self, verts: Tensor) -> Tensor:
+        """(B, N, 3) model frame → pixels of ``camera`` and depth in mm."""
+        return self.camera.project(self.verts_camera(verts))
+
+
+def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128) -> Views:
+    """A view of each person.
+
+    The crop is a square about the box of the person's 68 points in the picture: `CROP_SCALE` times as large as the
+    box, then jittered as the box of a real detector is.
+    """
+    drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(people.verts)
+    yaw, pitch, roll, distance, aside, below, side, shift_x, shift_y = drawn.unbind(1)
+    ray = rotation_to_ray(torch.stack([aside.tan(), below.tan()], 1))
+    rotation = _product(ray, rotation_from_euler(yaw, pitch, roll))
+
+    points = label_points(people.model)
+    verts = points.of(people.verts)[:, : points.num_outline]
+    middle = verts[:, :68].mean(1)
+    where = ray[:, :, 2] * distance[:, None]
+    translation = where - (rotation * middle[:, None]).sum(-1)
+    camera_points = verts @ rotation.mT + translation[:, None]
+    flat = camera_points[..., :2] / camera_points[..., 2:]
+    outline = points.outline(flat, rotation)
+    flat = flat.gather(1, outline[..., None].expand(-1, -1, 2))
+    low, high = flat.amin(1), flat.amax(1)
+
+    width = CROP_SCALE * (high - low).amax(1) * side.exp()
+    center = 0.5 * (low + high) + width[:, None] * torch.stack([shift_x, shift_y], 1)
+    pixels = RENDER_SCALE * size
+    focal = pixels / width
+    corner = center - 0.5 * width[:, None]
+    camera = Camera(focal, -corner * focal[:, None], pixels, pixels)
+    seen = _product(rotation_to_ray(center).mT, rotation)
+    return Views(rotation, translation, seen, camera, size)
+
+
+def rotation_to_ray(flat: Tensor) -> Tensor:
+    """The smallest rotation that takes the optical axis to the ray through ``flat`` = (X / Z, Y / Z): (B, 3, 3)."""
+    length = flat.norm(dim=1, keepdim=True)
+    turn = torch.atan(length) / length.clamp_min(1e-9)
+    return rotation_from_axis_angle(torch.cat([-flat[:, 1:] * turn, flat[:, :1] * turn, torch.zeros_like(length)], 1))
+
+
+def _draw(rng: np.random.Generator) -> np.ndarray:
+    """Yaw, pitch, roll, distance, direction right and down, log of the side, shift: (9,), radians and mm."""
+    chance, normal = rng.random(6), rng.standard_normal(8)
+    yaw = _WIDEST_YAW * (2 * chance[1] - 1) if chance[0] < _WIDE_YAW_SHARE else _YAW_SIGMA * normal[0]
+    pitch = _PITCH_SIGMA * normal[1]
+    roll = _WIDEST_ROLL * (2 * chance[3] - 1) if chance[2] < _TILTED_SHARE else _ROLL_SIGMA * normal[2]
+    distance = _NEAREST_MM * (_FARTHEST_MM / _NEAREST_MM) ** chance[4]
+    bad = chance[5] < _BAD_SHARE
+    side = (_BAD_SIDE_SIGMA if bad else _SIDE_SIGMA) * normal[5]
+    shift = (_BAD_SHIFT_SIGMA if bad else _SHIFT_SIGMA) * normal[6:8]
+    off_axis = np.clip(_OFF_AXIS_SIGMA * normal[3:5], -_OFF_AXIS_MOST, _OFF_AXIS_MOST)
+    angles = np.radians([yaw, np.clip(pitch, -_STEEPEST, _STEEPEST), roll])
+    return np.concatenate(
+        [
+            angles,
+            [distance],
+            np.radians(off_axis),
+            [np.clip(side, -_MOST_SIDE, _MOST_SIDE)],
+            np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT),
+        ]
+    )
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix product (B, 3, 3), one item's result independent of the batch around it."""
+    return (a[:, :, :, None] * b[:, None]).sum(2)
