@@ -1,4 +1,4 @@
-"""Fit the constants of pyface3d.detect.landmarks on annotated faces and print them.
+"""Fit the constants of pyface3d.detect.dlib_landmarks on annotated faces and print them.
 
     python scripts/calibrate_landmarks.py DATA_DIR [--occluders FOLDER] [--every 4]
 
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from pyface3d.detect import landmarks
+from pyface3d.detect import dlib_landmarks as landmarks
 from pyface3d.detect.face import Face
 from pyface3d.detect.faces import detect_faces
 from pyface3d.errors import InputError
 from pyface3d.evaluate.landmarks import AnnotatedFace, face_at, landmark_error, read_annotated_faces
 from pyface3d.evaluate.occluders import StandardOccluder
+from pyface3d.face_models.landmarks import IBUG68_FLIP
 from pyface3d.io.images import read_image
 
 Picture = NDArray[np.uint8]
@@ -46,7 +47,7 @@ def fit_square(pictures: list[tuple[Picture, AnnotatedFace]], detector: str) -> 
     for down, side in product(DOWN, SIDE):
         landmarks.DLIB_SQUARES[detector] = (down, side)
         errors = [
-            min(landmark_error(landmarks.landmarks68(image, found)[0], face.points), 20.0)
+            min(landmark_error(landmarks.dlib_landmarks68(image, found)[0], face.points), 20.0)
             for image, face, found in seen
             if found is not None
         ]
@@ -76,7 +77,7 @@ def fit_deviation(clean: list[tuple[Picture, AnnotatedFace]], covered: list[tupl
     errors, signs = gather(covered)
     # The radius below which 68 % lie is 1.51 deviations per coordinate; `errors` are radii over the root of two.
     floors = np.quantile(clean_errors, 0.68, axis=0) * np.sqrt(2) / 1.51
-    floors = (floors + floors[landmarks.MIRRORED_LANDMARKS]) / 2
+    floors = (floors + floors[np.array(IBUG68_FLIP)]) / 2
     errors, signs = np.concatenate([clean_errors, errors]), np.concatenate([clean_signs, signs], axis=1)
 
     def cost(log_weights: NDArray[np.float64]) -> float:

@@ -10,8 +10,9 @@ _NAMES = {
     "Crop": "pyface3d.detect.crops",
     "Face": "pyface3d.detect.face",
     "detect_faces": "pyface3d.detect.faces",
-    "face_from_landmarks": "pyface3d.detect.landmarks",
+    "face_from_landmarks": "pyface3d.detect.face",
     "landmarks68": "pyface3d.detect.landmarks",
+    "predict_points": "pyface3d.detect.face_points",
     "read_landmarks": "pyface3d.detect.landmark_files",
 }
 __all__ = [*_NAMES]

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyface3d.detect.crops import Points
+from pyface3d.detect.dlib_landmarks import dlib_square
 from pyface3d.detect.dlib_models import load_shape_predictor
-from pyface3d.detect.face import Face
+from pyface3d.detect.face import Face, face_from_landmarks
 from pyface3d.detect.faces import detect_faces
-from pyface3d.detect.landmarks import dlib_square, face_from_landmarks, landmarks68
+from pyface3d.detect.landmarks import landmarks68
 from pyface3d.errors import InputError
 from pyface3d.evaluate.occluders import StandardOccluder
 from pyface3d.evaluate.tables import Cell, Table

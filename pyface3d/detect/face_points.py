@@ -1,0 +1,286 @@
+"""Landmarks, visibility, pose and coefficients of a face by our own network.
+
+The network sees a square of the picture about the 68 landmarks. Where that is, is first guessed from the detector's
+box and then known from the network's own points: every face is looked at twice, upright both times, and as a mirror
+image too. Looks that disagree widen the standard deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyface3d.detect.crops import Crop, Points, square_crop
+from pyface3d.detect.face import Face, face_roll, five_points
+from pyface3d.detect.faces import check_image
+from pyface3d.errors import InputError
+from pyface3d.face_models.landmarks import IBUG68_FLIP
+
+if TYPE_CHECKING:
+    from pyface3d.networks.face_points import FacePoints
+
+CROP_MARGIN = 1.5
+"""Side of the network's square over the larger side of the 68 landmarks' box; the training pictures have the same."""
+
+# Where that square lies, seen from each detector's box: its middle `down` box sizes below the box's (along the face's
+# own vertical), its side `side` box sizes (size: `Face.size`). Medians over rendered people, by
+# scripts/calibrate_crops.py. A box from landmarks is measured exactly instead.
+CROP_SQUARES = {"mtcnn": (0.14, 1.32), "dlib": (0.11, 1.37), "dlib-cnn": (0.15, 1.48)}
+_PASSES_APART = 0.5  # share of the distance between the two passes that counts as deviation
+_MOST_MOVED, _MOST_SCALED = 0.5, 2.0  # of the second square against the first, sides; beyond, the first was no face
+_BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class FacePrediction:
+    """What the network says about one face. P points: the 68 iBUG landmarks, then the dense ones.
+
+    Attributes:
+        points: (P, 2) float32, px of the picture.
+        sigma: standard deviation of each coordinate, (P,) float32, px.
+        visible: probability that the point is seen, (P,) float32.
+        rotation: model frame to camera frame as seen along the ray through the crop's middle, (3, 3) float32.
+        identity: coefficients of the head model in σ units, (I,) float32.
+        expression: strengths of its actions, (E,) float32.
+        score: probability that there is a face, in [0, 1].
+        crop: the square that was looked at last.
+    """
+
+    points: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    visible: NDArray[np.float32]
+    rotation: NDArray[np.float32]
+    identity: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    score: float
+    crop: Crop
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """The network's answers about N crops, points and deviations in pixels of the crops."""
+
+    points: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    visible: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    identity: NDArray[np.float64]
+    expression: NDArray[np.float64]
+    logit: NDArray[np.float64]
+
+
+class FacePointPredictor:
+    """The network and how it is asked; no state from picture to picture.
+
+    Args:
+        network: see `networks.face_points.FacePoints`.
+        device: where it runs.
+    """
+
+    def __init__(self, network: FacePoints, device: str = "cpu") -> None:
+        self.network = network.to(device).eval()
+        self.device = torch.device(device)
+        self.size = int(network.config.size)
+        self._mirrored_points = _mirrored_points(network)
+
+    def predict(self, image: NDArray[np.uint8], faces: Sequence[Face], *, mirror: bool = True) -> list[FacePrediction]:
+        """What the network says about each of ``faces``, all together.
+
+        Args:
+            image: (H, W, 3) uint8, sRGB, the picture that they were found in.
+            faces: from `detect_faces` or `face_from_landmarks`.
+            mirror: look at the mirror images too: twice the time, smaller errors.
+
+        Raises:
+            InputError: the image or a face cannot be used.
+        """
+        check_image(image)
+        first_crops = [face_crop(face, self.size) for face in faces]
+        if not first_crops:
+            return []
+        first = self._look(image, first_crops, mirror=False)
+        crops = [
+            _second_crop(crop, points[:68], logit, self.size)
+            for crop, points, logit in zip(first_crops, first.points, first.logit)
+        ]
+        second = self._look(image, crops, mirror)
+        return [self._prediction(k, (first_crops[k], crops[k]), first, second) for k in range(len(faces))]
+
+    def scores(self, image: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.float64]:
+        """Probability (N,) that each of ``faces`` is one, from a single look."""
+        crops = [face_crop(face, self.size) for face in faces]
+        return _sigmoid(self._look(image, crops, mirror=True).logit) if crops else np.zeros(0)
+
+    def _prediction(self, k: int, crops: tuple[Crop, Crop], first: _Looks, second: _Looks) -> FacePrediction:
+        crop = crops[1]
+        points = crop.to_image(second.points[k])
+        apart = np.square(points - crops[0].to_image(first.points[k])).sum(axis=-1) / 2
+        variance = second.variance[k] / crop.scale**2 + _PASSES_APART**2 * apart
+        return FacePrediction(
+            points=points.astype(np.float32),
+            sigma=np.sqrt(variance).astype(np.float32),
+            visible=second.visible[k].astype(np.float32),
+            rotation=(_turned_back(crop) @ second.rotation[k]).astype(np.float32),
+            identity=second.identity[k].astype(np.float32),
+            expression=second.expression[k].astype(np.float32),
+            score=float(_sigmoid((first.logit[k] + second.logit[k]) / 2)),
+            crop=crop,
+        )
+
+    def _look(self, image: NDArray[np.uint8], crops: Sequence[Crop], mirror: bool) -> _Looks:
+        pixels = np.stack([crop.warp(image) for crop in crops])
+        straight = self._ask(pixels)
+        if not mirror:
+            return straight
+        return _averaged(straight, self._mirrored(self._ask(np.ascontiguousarray(pixels[:, :, ::-1]))))
+
+    @torch.inference_mode()
+    def _ask(self, pixels: NDArray[np.uint8]) -> _Looks:
+        """Answers about crops (N, S, S, 3) uint8."""
+        rows: list[tuple[Tensor, ...]] = []
+        for start in range(0, len(pixels), _BATCH):
+            batch = torch.from_numpy(pixels[start : start + _BATCH]).to(self.device)
+            out = self.network(batch.permute(0, 3, 1, 2).float() / 255)
+            rows.append((out.points, out.log_sigma, out.visible, out.rotation, out.identity, out.expression, out.score))
+        points, log_sigma, visible, rotation, identity, expression, score = (
+            torch.cat(part).double().cpu().numpy() for part in zip(*rows)
+        )
+        return _Looks(
+            points * self.size,
+            np.square(np.exp(log_sigma) * self.size),
+            _sigmoid(visible),
+            rotation,
+            identity,
+            expression,
+            score,
+        )
+
+    def _mirrored(self, looks: _Looks) -> _Looks:
+        """Answers about mirror images as answers about the pictures; identity and expression stay the mirror's."""
+        order = self._mirrored_points
+        points = looks.points[:, order]
+        points[..., 0] = self.size - points[..., 0]
+        flip = np.diag([-1.0, 1.0, 1.0])
+        return _Looks(
+            points,
+            looks.variance[:, order],
+            looks.visible[:, order],
+            flip @ looks.rotation @ flip,
+            looks.identity,
+            looks.expression,
+            looks.logit,
+        )
+
+
+def _averaged(straight: _Looks, mirrored: _Looks) -> _Looks:
+    """Means of two looks; what they differ by adds to the variance. Identity and expression are the straight look's."""
+    apart = np.square(straight.points - mirrored.points).sum(axis=-1) / 2
+    left, _, right = np.linalg.svd(straight.rotation + mirrored.rotation)
+    right[:, 2] *= np.linalg.det(left @ right)[:, None]
+    return _Looks(
+        (straight.points + mirrored.points) / 2,
+        (straight.variance + mirrored.variance) / 2 + apart / 4,
+        (straight.visible + mirrored.visible) / 2,
+        left @ right,
+        straight.identity,
+        straight.expression,
+        (straight.logit + mirrored.logit) / 2,
+    )
+
+
+def upright_roll(face: Face) -> float:
+    """In-plane rotation of a face by its five points, radians; 0 where the detector gives none."""
+    return face_roll(face.points5) if np.isfinite(face.points5).all() else 0.0
+
+
+def face_crop(face: Face, size: int) -> Crop:
+    """The square of the picture that the network wants to see of a face, upright, scaled to ``size`` pixels.
+
+    Raises:
+        InputError: the face is of no known detector, or its box has no extent.
+    """
+    if face.detector not in (*CROP_SQUARES, "landmarks"):
+        known = ", ".join((*CROP_SQUARES, "landmarks"))
+        raise InputError(f"face.detector must be one of {known} (its box decides where to look), got {face.detector!r}")
+    if not (1 < face.size < np.inf and np.isfinite(face.center).all()):
+        raise InputError(f"face.box must span more than a pixel, got {face.box}")
+    roll = upright_roll(face)
+    if face.detector == "landmarks":
+        x0, y0, x1, y1 = face.box
+        return square_crop(np.array(face.center), CROP_MARGIN * max(x1 - x0, y1 - y0), size, roll=roll)
+    down, side = CROP_SQUARES[face.detector]
+    center = np.array(face.center) + down * face.size * np.array([-np.sin(roll), np.cos(roll)])
+    return square_crop(center, side * face.size, size, roll=roll)
+
+
+def points_crop(points68: Points, size: int) -> Crop:
+    """The square about 68 landmarks (68, 2) px, upright."""
+    roll = face_roll(five_points(points68))
+    turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    upright = np.asarray(points68, np.float64) @ turn.T
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    return square_crop(turn.T @ ((low + high) / 2), CROP_MARGIN * float((high - low).max()), size, roll=roll)
+
+
+def _second_crop(first: Crop, points68: NDArray[np.float64], logit: float, size: int) -> Crop:
+    """The square about the points found in ``first`` (68, 2) crop px; ``first`` itself where they make no face."""
+    try:
+        second = points_crop(first.to_image(points68), size)
+    except InputError:
+        return first
+    moved = np.abs(first.to_crop(second.to_image(np.array([size / 2, size / 2]))) - size / 2).max() / size
+    scaled = second.scale / first.scale
+    sane = moved < _MOST_MOVED and 1 / _MOST_SCALED < scaled < _MOST_SCALED
+    return second if sane else first
+
+
+def _turned_back(crop: Crop) -> NDArray[np.float64]:
+    """(3, 3): undoes the in-plane turn of an upright crop in the camera frame (x right, y down)."""
+    turn = np.eye(3)
+    turn[:2, :2] = crop.inverse[:, :2] * crop.scale
+    return turn
+
+
+def _mirrored_points(network: FacePoints) -> NDArray[np.int64]:
+    """Which of all points each one becomes in a mirror image."""
+    dense = network.dense_mirror.cpu().numpy()
+    return np.concatenate([np.array(IBUG68_FLIP), 68 + dense])
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+
+
+@lru_cache(maxsize=4)
+def load_face_points(device: str = "cpu") -> FacePointPredictor:
+    """The predictor with its shipped weights, loaded once per device.
+
+    Raises:
+        AssetError: the weights are missing or damaged.
+    """
+    from pyface3d.io.weights import load_weights
+    from pyface3d.networks.face_points import face_points_network
+
+    return FacePointPredictor(face_points_network(load_weights("face_points")), device)
+
+
+def predict_points(image: NDArray[np.uint8], face: Face, *, device: str = "cpu") -> FacePrediction:
+    """All that the network says about one face.
+
+    Args:
+        image: (H, W, 3) uint8, sRGB, the picture that ``face`` was found in.
+        face: from `detect_faces` or `face_from_landmarks`.
+        device: torch device that the network runs on.
+
+    Raises:
+        AssetError: the weights are missing or damaged.
+        InputError: the image or the face cannot be used.
+    """
+    return load_face_points(device).predict(image, [face])[0]
