@@ -22,7 +22,8 @@ from pyface3d.detect import dlib_landmarks as landmarks
 from pyface3d.detect.face import Face
 from pyface3d.detect.faces import detect_faces
 from pyface3d.errors import InputError
-from pyface3d.evaluate.landmarks import AnnotatedFace, face_at, landmark_error, read_annotated_faces
+from pyface3d.evaluate.annotated_faces import AnnotatedFace, face_at, read_annotated_faces
+from pyface3d.evaluate.landmark_errors import landmark_error
 from pyface3d.evaluate.occluders import StandardOccluder
 from pyface3d.face_models.landmarks import IBUG68_FLIP
 from pyface3d.io.images import read_image

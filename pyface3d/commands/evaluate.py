@@ -1,8 +1,9 @@
 """Measure the parts against known answers, each with the trivial answer beside it.
 
 examples:
-  pyface3d evaluate landmarks landmarks_300w/ --limit 100
-  pyface3d evaluate landmarks landmarks_300w/ --occlude 0 --json landmarks.json
+  pyface3d evaluate landmarks landmarks_300w/ --limit 100 --methods ours,dlib
+  pyface3d evaluate landmarks landmarks_300w/ --occlude 0 --peer-weights weights_small/ --json landmarks.json
+  pyface3d evaluate landmarks landmarks_300w/ --methods ours --weights a.safetensors b.safetensors
   pyface3d evaluate detection real_masked_faces/ --faceless landscapes/
   pyface3d evaluate now --identities 50
   pyface3d evaluate now james.obj --views 0,30,-30,60,-60
@@ -35,12 +36,20 @@ class Landmarks:
 
     data: Annotated[Positional[Path], arg(metavar="DATA_DIR")]
     """Folder with the pictures and landmarks68.npz (names, split, pts)."""
+    methods: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: all)")] = None
+    """What to measure: ours, ours-box (given the true box), dlib-looks, dlib, openseeface, mtcnn, mean."""
+    weights: Annotated[tuple[Path, ...], arg(metavar="FILE…", help_behavior_hint="(default: shipped)")] = ()
+    """Weights of our network to measure, each a row of its own."""
+    peer_weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder with OpenSeeFace's lm_model0_opt.onnx."""
     occlude: Annotated[int | None, arg(metavar="SEED")] = None
-    """Put the standard occluder on every face, drawn from this seed."""
+    """Measure behind the standard occluder too, drawn from this seed."""
     occluders: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Cut-outs with alpha to occlude with; a textured ellipse when left out."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many pictures."""
+    parts: bool = False
+    """Errors of jaw, brows, nose, eyes and mouth too."""
     json: Json = None
     """Write the table as JSON too."""
     csv: Json = None
@@ -49,7 +58,17 @@ class Landmarks:
     def run(self) -> int:
         from pyface3d.evaluate.landmarks import evaluate_landmarks
 
-        table = evaluate_landmarks(self.data, occlude_seed=self.occlude, occluders=self.occluders, limit=self.limit)
+        table = evaluate_landmarks(
+            self.data,
+            methods=None if self.methods is None else _names(self.methods),
+            weights=self.weights,
+            peer_weights=self.peer_weights,
+            occlude_seed=self.occlude,
+            occluders=self.occluders,
+            limit=self.limit,
+            parts=self.parts,
+            progress=_progress,
+        )
         return show(table, self.json, self.csv)
 
 
@@ -117,7 +136,7 @@ class Now:
             self.identities,
             scan=self.scan,
             views=views,
-            methods=[name.strip() for name in self.methods.split(",") if name.strip()],
+            methods=_names(self.methods),
             model=self.model,
             ict=self.ict if self.ict is not None or self.scan is not None else _test_data("ict_facekit"),
             lights=self.lights,
@@ -146,6 +165,10 @@ def show(table: Table, json: Path | None, csv: Path | None) -> int:
             with atomic_file(path) as stream:
                 stream.write(content().encode())
     return EXIT_OK
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _progress(pictures: Iterable[T], total: int) -> Iterable[T]:

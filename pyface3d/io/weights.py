@@ -103,15 +103,24 @@ def load_weights(name: str, folder: Path = ASSETS_DIR) -> dict[str, Tensor]:
     Raises:
         AssetError: the file is missing, damaged, or not the one of its card.
     """
+    asset = find_asset(name, folder)
+    asset.verify()
+    return read_weights(asset.path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors on the CPU by key of a safetensors file that need not be an asset: no card, no checksum.
+
+    Raises:
+        AssetError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    asset = find_asset(name, folder)
-    asset.verify()
     try:
-        return load(_read(asset.path))
+        return load(_read(path))
     except SafetensorError as error:
-        raise AssetError(f"{asset.path} is not a safetensors file ({error}); reinstall pyface3d") from error
+        raise AssetError(f"{path} is not a safetensors file ({error}); reinstall pyface3d or name another") from error
 
 
 def write_weights(path: Path, tensors: dict[str, Tensor], card: Card) -> Asset:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from pyface3d.detect import Face
-from pyface3d.errors import InputError
-from pyface3d.evaluate.landmarks import evaluate_landmarks, face_at, landmark_error, read_annotated_faces
+from pyface3d.errors import AssetError, InputError
+from pyface3d.evaluate.annotated_faces import evenly, face_at, read_annotated_faces
+from pyface3d.evaluate.landmark_methods import METHODS, Answer
+from pyface3d.evaluate.landmarks import evaluate_landmarks, ratio
 from pyface3d.evaluate.occluders import StandardOccluder
 from pyface3d.io.images import write_png
 
@@ -40,30 +42,83 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_table(folder: Path) -> None:
-    rows = evaluate_landmarks(folder).rows
-    assert [(row["split"], str(row["method"])[:4]) for row in rows] == [
-        (split, method) for split in "xy" for method in ("ours", "dlib", "mean")
+    rows = evaluate_landmarks(folder, methods=["dlib-looks", "dlib", "mtcnn", "mean"], parts=True).rows
+    assert [(row["split"], row["method"]) for row in rows[:8]] == [
+        (split, method)
+        for split in "xy"
+        for method in ("mtcnn + dlib, 10 looks", "dlib, true box", "mtcnn, five points", "mean shape, true box")
     ]
-    ours, _, mean_shape = rows[:3]
-    assert ours["found"] == 2
-    assert ours["median %"] < 2
-    assert ours["failures %"] == 0
-    assert ours["inside 2 sigma %"] > 95
-    assert mean_shape["median %"] > ours["median %"]
-    lost = rows[3]
+    looks, _, five, mean_shape = rows[:4]
+    assert looks["found"] == 2
+    assert looks["median %"] < 2
+    assert looks["failures %"] == 0
+    assert looks["inside 2 sigma %"] > 95
+    assert 0 < looks["eyes %"] < 2
+    assert mean_shape["median %"] > looks["median %"]
+    assert (five["median %"], five["offset median %"], five["failures %"]) == (None, None, None)
+    assert 0 < five["five points %"] < 10
+    lost = rows[4]
     assert (lost["found"], lost["failures %"], lost["mean %"]) == (0, 100, None)
 
 
-def test_occluded_table_says_how(folder: Path) -> None:
-    table = evaluate_landmarks(folder, occlude_seed=3, limit=1)
-    assert table.rows[0]["pictures"] == 1
+def test_groups_by_yaw_hold_every_picture_once(folder: Path) -> None:
+    rows = evaluate_landmarks(folder, methods=["mean"]).rows
+    assert sum(int(row["pictures"]) for row in rows if str(row["split"]).startswith("|yaw|")) == 3
+
+
+def test_occluded_columns_stand_beside_the_clean_ones(folder: Path) -> None:
+    table = evaluate_landmarks(folder, methods=["dlib"], occlude_seed=3, limit=1)
+    row = table.rows[0]
+    assert row["pictures"] == 1
+    assert row["occ. / clean"] == pytest.approx(row["occ. median %"] / row["median %"])
+    assert row["occ. median %"] != row["median %"]
     assert any("textured ellipse" in note and "seed 3" in note for note in table.notes)
+    clean_only = evaluate_landmarks(folder, methods=["dlib"], limit=1).rows[0]
+    assert clean_only["median %"] == row["median %"]
+    assert not any(name.startswith("occ.") for name in clean_only)
 
 
-def test_error_by_hand() -> None:
-    truth = np.zeros((68, 2))
-    truth[45] = (200, 0)
-    assert landmark_error(truth + (3, 4), truth) == pytest.approx(2.5)
+def test_a_registered_method_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers with the truth moved by a fifth of the eyes' distance, but misses the last picture."""
+
+    def moved(sight):
+        truth = sight.truth.points
+        across = truth[45] - truth[36]
+        return None if sight.truth.split == "y" else Answer(truth + 0.2 * across, np.full(68, 1e-3))
+
+    monkeypatch.setitem(METHODS, "moved", lambda setting: iter([("moved", moved)]))
+    rows = {str(row["split"]): row for row in evaluate_landmarks(folder, methods=["moved"]).rows}
+    assert rows["x"]["median %"] == pytest.approx(20, abs=1e-3)
+    assert rows["x"]["offset median %"] == pytest.approx(0, abs=1e-3)
+    assert rows["x"]["failures %"] == 100
+    assert rows["x"]["five points %"] == pytest.approx(20, abs=1e-3)
+    assert rows["x"]["inside 2 sigma %"] == pytest.approx(0, abs=1)
+    assert rows["y"]["found"] == 0
+
+
+def test_unknown_methods_and_missing_weights(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="methods must be of"):
+        evaluate_landmarks(folder, methods=["nobody"])
+    with pytest.raises(InputError, match="at least one"):
+        evaluate_landmarks(folder, methods=[])
+    with pytest.raises(AssetError, match="--peer-weights"):
+        evaluate_landmarks(folder, methods=["openseeface"])
+
+
+def test_ratio() -> None:
+    assert ratio(3.0, 2.0) == 1.5
+    assert ratio(None, 2.0) is None
+    assert ratio(3.0, None) is None
+    assert ratio(float("inf"), 2.0) is None
+    assert ratio(1.0, 0.0) is None
+
+
+def test_evenly_spread() -> None:
+    assert evenly(range(10), None) == list(range(10))
+    assert evenly(range(10), 20) == list(range(10))
+    assert evenly(range(10), 5) == [0, 2, 4, 6, 8]
+    with pytest.raises(InputError, match="limit"):
+        evenly(range(10), 0)
 
 
 def test_nearest_face_inside_the_box() -> None:
