@@ -1,0 +1,117 @@
+"""Things before the face: hands, masks, objects, hair, shapes, the picture's own edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pyface3d.data.synthetic import shapes
+from pyface3d.data.synthetic.anchors import FaceFrame, coverage, face_cells, face_frame
+from pyface3d.data.synthetic.draws import Draws
+from pyface3d.data.synthetic.objects import objects
+from pyface3d.data.synthetic.resampling import gaussian_matrix, separable
+
+STAGE = 65
+_MOST = 0.8  # share of the face that may be covered
+_LAYERS = 3
+
+_Layer = Callable[[Draws, FaceFrame, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """What lies before the faces.
+
+    Attributes:
+        color: (B, S, S, 3) linear RGB, not premultiplied; 0 where ``cover`` is 0.
+        cover: (B, S, S) in [0, 1].
+        shadow: (B, S, S) in [0, 1]: share of the light that is kept from what lies behind.
+    """
+
+    color: Tensor
+    cover: Tensor
+    shadow: Tensor
+
+    def over(self, image: Tensor) -> Tensor:
+        """(B, S, S, 3) linear pictures with the shadows cast and the occluders laid over them."""
+        cover = self.cover[..., None]
+        return image * (1 - self.shadow[..., None]) * (1 - cover) + self.color * cover
+
+
+def draw_occluders(
+    assets: Mapping[str, Tensor],
+    rngs: Sequence[np.random.Generator],
+    points68: Tensor,
+    skin: Tensor,
+    size: int,
+    pool: Tensor | None = None,
+) -> Occlusion:
+    """Things before B faces; about 35 % of the faces stay free.
+
+    Args:
+        assets: ``occluders.*``; shapes and textures stand in for absent ones.
+        rngs: one generator per sample, made with ``STAGE``.
+        points68: (B, 68, 2) px of the S x S crop.
+        skin: (B, 3) linear RGB in which the face's skin is seen (with its light); hands are given about that colour.
+        size: S px.
+        pool: (N, 4, h, w) pictures of other people, linear RGB and cover, not premultiplied; parts of them may cover.
+
+    Returns:
+        Occluders that cover at most 80 % of each face.
+    """
+    draws = Draws(rngs, points68.device)
+    frame = face_frame(points68)
+    cells = face_cells(points68, size)
+    canvas = points68.new_zeros(len(points68), 4, size, size)
+    kinds = _kinds(assets, skin, pool)
+    first = draws.choice([0.35] + [weight for weight, _ in kinds]) - 1
+    more = draws.choice([0.7, 0.22, 0.08])
+    for layer in range(_LAYERS):
+        kind = first if layer == 0 else torch.where(first >= 0, draws.choice([weight for weight, _ in kinds]), -1)
+        for number, (_, draw) in enumerate(kinds):
+            chosen = ((kind == number) & (more >= layer)).nonzero()[:, 0]
+            if not len(chosen):
+                continue
+            added = draw(draws.of(chosen), frame.of(chosen), size)
+            below = canvas[chosen]
+            together = below * (1 - added[:, 3:]) + added
+            allowed = coverage(cells[chosen], together[:, 3]) <= _MOST
+            canvas = canvas.index_put((chosen,), torch.where(allowed[:, None, None, None], together, below))
+    cover = canvas[:, 3]
+    color = canvas[:, :3] / cover[:, None].clamp_min(1e-3)
+    return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover))
+
+
+def _kinds(assets: Mapping[str, Tensor], skin: Tensor, pool: Tensor | None) -> list[tuple[float, _Layer]]:
+    """What there is to draw, with its share among 0.65."""
+
+    def things(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
+        return objects(assets, draws, frame, size)
+
+    return [
+        (0.3, things),
+        (0.16, shapes.blobs),
+        (0.08, shapes.bars),
+        (0.07, shapes.strands),
+        (0.04, shapes.frame_cuts),
+    ]
+
+
+def _shadow(draws: Draws, frame: FaceFrame, cover: Tensor) -> Tensor:
+    """(B, S, S): the occluders' cover, moved and blurred, kept off the occluders themselves."""
+    size = cover.shape[-1]
+    strength = draws.chance(0.7) * draws.uniform(0.1, 0.6)
+    move = draws.normal(0.05, 2) * frame.width[:, None] / size * 2
+    sigma = frame.width * draws.uniform(0.01, 0.08) / 2
+    half = functional.avg_pool2d(cover[:, None], 2)
+    blurred = separable(half, gaussian_matrix(size // 2, sigma))
+    at = (torch.arange(size, device=cover.device, dtype=cover.dtype) + 0.5) / size * 2 - 1
+    x, y = at + move[:, :1], at + move[:, 1:]
+    grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
+    moved = functional.grid_sample(blurred, grid, align_corners=False)[:, 0]
+    return moved * strength[:, None, None] * (1 - cover)

@@ -1,0 +1,82 @@
+"""Cut-outs laid over a picture: turned, scaled, mirrored, and averaged where they shrink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pyface3d.data.synthetic.draws import Draws
+from pyface3d.io.color import srgb_to_linear
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where B cut-outs go.
+
+    Attributes:
+        center: (B, 2) px of the crop where the cut-out's ``pivot`` comes to lie.
+        side: (B,) px that the cut-out's side takes.
+        angle: (B,) rad, clockwise in the picture.
+        mirrored: (B,) bool.
+        stretch: (B,) width is multiplied, height divided by it.
+        pivot: (B, 2) in the cut-out, -1 … 1 from its left top to its right bottom corner, before mirroring.
+    """
+
+    center: Tensor
+    side: Tensor
+    angle: Tensor
+    mirrored: Tensor
+    stretch: Tensor
+    pivot: Tensor
+
+
+def place(sprites: Tensor, placement: Placement, size: int) -> Tensor:
+    """Draw one cut-out per sample on an empty crop.
+
+    Args:
+        sprites: (B, 4, h, h) premultiplied linear RGB and cover.
+        placement: of the B cut-outs.
+        size: S px.
+
+    Returns:
+        (B, 4, S, S), premultiplied.
+    """
+    at = torch.arange(size, device=sprites.device, dtype=sprites.dtype) + 0.5
+    half = placement.side / 2
+    cosine, sine = torch.cos(placement.angle), torch.sin(placement.angle)
+    flip = torch.where(placement.mirrored, -1.0, 1.0)
+    wide, high = half * placement.stretch, half / placement.stretch
+    x, y = at - placement.center[:, :1], at - placement.center[:, 1:]
+    u = (cosine / wide)[:, None, None] * x[:, None, :] + (sine / wide)[:, None, None] * y[:, :, None]
+    v = (cosine / high)[:, None, None] * y[:, :, None] - (sine / high)[:, None, None] * x[:, None, :]
+    u = flip[:, None, None] * u + placement.pivot[:, 0, None, None]
+    v = v + placement.pivot[:, 1, None, None]
+    grid = torch.stack([u, v], -1)
+    # Bilinear reading skips texels below half size: read from a level averaged down to about one texel per pixel.
+    level = torch.log2(sprites.shape[-1] / torch.minimum(wide, high).clamp_min(1) / 2).round().clamp(0, 3)
+    layer = sprites.new_zeros(len(sprites), 4, size, size)
+    for number in range(4):
+        chosen = (level == number).nonzero()[:, 0]
+        if len(chosen):
+            source = functional.avg_pool2d(sprites[chosen], 2**number) if number else sprites[chosen]
+            layer = layer.index_put((chosen,), functional.grid_sample(source, grid[chosen], align_corners=False))
+    return layer
+
+
+def unpack(sprites: Tensor) -> Tensor:
+    """(N, h, w, 4) uint8 sRGB and cover, not premultiplied, as (N, 4, h, w) premultiplied linear RGB and cover."""
+    cover = sprites[..., 3:].float() / 255
+    return torch.cat([srgb_to_linear(sprites[..., :3]) * cover, cover], -1).permute(0, 3, 1, 2)
+
+
+def tinted(draws: Draws, layer: Tensor, sigma: float) -> Tensor:
+    """(B, 4, S, S) premultiplied, the colours gained at random and lit from one side."""
+    size = layer.shape[-1]
+    gain = torch.exp(draws.normal(sigma)[:, None] + draws.normal(sigma / 3, 3))[:, :, None, None]
+    slope = draws.normal(0.5, 2)[..., None, None]
+    at = (torch.arange(size, device=draws.device) + 0.5) / size - 0.5
+    shade = torch.exp(slope[:, 0] * at + slope[:, 1] * at[:, None])[:, None]
+    return torch.cat([layer[:, :3] * gain * shade, layer[:, 3:]], 1)
