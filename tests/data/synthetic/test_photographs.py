@@ -84,8 +84,9 @@ def test_resizing_keeps_a_plain_picture_and_the_middle_of_a_ramp(kernel: int):
     torch.testing.assert_close(there_and_back.sum(1), torch.ones(64))
     ramp = torch.arange(64.0)
     error = (there_and_back @ ramp - ramp)[8:-8]
-    assert error.abs().max() <= 3.2 / 2 + 1e-3, "half a pixel of the small picture at the most: nothing is shifted"
-    assert error.mean().abs() < 0.51, "a tie between two nearest pixels always goes the same way: half a pixel"
+    steps = kernel <= KERNELS.index("box")  # piecewise constant; "nearest" also picks a pixel half a pixel off
+    assert error.abs().max() <= (3.2 / 2 + 0.5 if steps else 0.1)
+    assert error.mean().abs() < (0.2 if kernel == 0 else 1e-4), "nothing is shifted"
 
 
 def test_no_reduction_is_the_identity():
