@@ -1,0 +1,125 @@
+"""What a garment looks like at a point: strands, weave, pattern, glass, ragged edges; evaluated per pixel."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from pyface3d.data.synthetic.wear.noise import CLOUD, COARSE, FINE, GRAIN, look_up, make_noise_tile
+from pyface3d.data.synthetic.wear.parts import Look, Material, Part, Wear
+
+_tiles: dict[torch.device, Tensor] = {}
+
+
+class Pattern(IntEnum):
+    """Of fabrics."""
+
+    PLAIN = 0
+    STRIPES_ACROSS = 1
+    STRIPES_ALONG = 2
+    CHECK = 3
+    DOTS = 4
+    PRINT = 5
+    SUIT = 6
+
+
+def noise_tile(device: torch.device) -> Tensor:
+    if device not in _tiles:
+        _tiles[device] = make_noise_tile(device)
+    return _tiles[device]
+
+
+def detail(
+    wear: Wear, part: Tensor, coordinates: Tensor, sample: Tensor, color: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Albedo, opacity and gloss of the wear at N points.
+
+    Args:
+        part: `Part`, (N,) int64: ``mesh.part`` at the pixel's face.
+        coordinates: ``wear.coordinates`` interpolated there, (N, 3).
+        sample: which of the B samples each point belongs to, (N,) int64.
+        color: ``wear.color`` interpolated there, (N, 3).
+
+    Returns:
+        albedo (N, 3) linear RGB (of `Part.SKIN`: a factor on the head's albedo at chart ``coordinates[:, :2]``);
+        opacity (N,) in [0, 1] (below 0.5 the point hides nothing); gloss (N, 2): specular strength and roughness.
+    """
+    look = wear.look[sample, part]
+    material = look[:, Look.MATERIAL].round().long()
+    albedo, opacity = color.clone(), torch.ones_like(color[:, 0])
+    gloss = look[:, [Look.SPECULAR, Look.ROUGHNESS]].clone()
+    tile = noise_tile(color.device)
+    for kind, paint in ((Material.HAIR, _hair), (Material.FABRIC, _fabric), (Material.GLASS, _glass)):
+        at = torch.nonzero(material == kind).flatten()
+        if len(at):
+            albedo[at], opacity[at] = paint(tile, look[at], coordinates[at], color[at])
+    return albedo, opacity, gloss
+
+
+def _hair(tile: Tensor, look: Tensor, at: Tensor, color: Tensor) -> tuple[Tensor, Tensor]:
+    u, v, coverage = at.unbind(dim=1)
+    scale = look[:, Look.SCALE]
+    across = (u + look[:, Look.SHEAR] * v) * scale + look[:, Look.SEED_U]
+    noise = look_up(tile, across, v * scale * 0.35 + look[:, Look.SEED_V])
+    wide = look_up(tile, across * 0.31, v * scale * 0.2 + look[:, Look.SEED_U])
+    streak = 0.55 * noise[:, FINE] + 0.45 * noise[:, COARSE] + 0.4 * wide[:, COARSE]
+    light = (look[:, Look.CONTRAST] * streak).exp()
+    # A band where strands turn towards the light, broken up by the streaks.
+    band = torch.exp(-(((v - 62 + 8 * wide[:, CLOUD]) / 16) ** 2)) + 0.5 * torch.exp(-(((v - 130) / 22) ** 2))
+    shine = look[:, Look.SPECULAR] * band * (0.6 + 0.4 * noise[:, COARSE]).clamp_min(0)
+    second = look[:, [Look.RED, Look.GREEN, Look.BLUE]]
+    mixed = torch.lerp(color, second, torch.sigmoid(3 * wide[:, CLOUD] + 1.5 * noise[:, COARSE] - 2)[:, None])
+    albedo = mixed * light[:, None] + shine[:, None] * (0.06 + 0.5 * mixed)
+    edge = coverage + look[:, Look.EDGE] * (0.7 * noise[:, FINE] + 0.7 * noise[:, COARSE] + 0.5 * wide[:, COARSE])
+    there = 0.5 + edge / 3.0
+    thin = (look[:, Look.DENSITY] - 0.5) * 5 + 1.2 * noise[:, FINE] + 0.8 * noise[:, COARSE]
+    return albedo.clamp(0, 1), torch.minimum(there, thin + 0.5).clamp(0, 1)
+
+
+def _fabric(tile: Tensor, look: Tensor, at: Tensor, color: Tensor) -> tuple[Tensor, Tensor]:
+    u, v, _ = at.unbind(dim=1)
+    noise = look_up(
+        tile, u * look[:, Look.SCALE] + look[:, Look.SEED_U], v * look[:, Look.SCALE] + look[:, Look.SEED_V]
+    )
+    size = look[:, Look.SIZE].clamp_min(1.0)
+    second = look[:, [Look.RED, Look.GREEN, Look.BLUE]]
+    pattern = look[:, Look.PATTERN].round().long()
+    across, along = _stripe(v / size), _stripe(u / size)
+    du, dv = u / size - (u / size).floor() - 0.5, v / size - (v / size).floor() - 0.5
+    dots = (du.square() + dv.square() < 0.06).float()
+    amount = torch.zeros_like(u)
+    for kind, value in (
+        (Pattern.STRIPES_ACROSS, across),
+        (Pattern.STRIPES_ALONG, along),
+        (Pattern.CHECK, 0.5 * (across + along)),
+        (Pattern.DOTS, dots),
+        (Pattern.PRINT, torch.sigmoid(10 * (look_up(tile, u / (10 * size), v / (10 * size))[:, CLOUD] - 0.3))),
+    ):
+        amount = torch.where(pattern == kind, value, amount)
+    albedo = torch.lerp(color, second, amount[:, None])
+    weave = (look[:, Look.CONTRAST] * (0.7 * noise[:, GRAIN] + 0.5 * noise[:, CLOUD])).exp()
+    return (albedo * weave[:, None]).clamp(0, 1), torch.ones_like(u)
+
+
+def _stripe(x: Tensor) -> Tensor:
+    """A soft square wave of period 1 in [0, 1]."""
+    return torch.sigmoid(12 * (2 * torch.pi * x).sin())
+
+
+def _glass(tile: Tensor, look: Tensor, at: Tensor, color: Tensor) -> tuple[Tensor, Tensor]:
+    x, y, _ = at.unbind(dim=1)
+    opacity = look[:, Look.OPACITY] * (1 - look[:, Look.SIZE] * (0.5 - 0.5 * y)).clamp(0, 1)
+    # A reflected window: a soft slanted patch and a streak, in the second colour.
+    noise = look_up(tile, x * 0.06 + look[:, Look.SEED_U], y * 0.06 + look[:, Look.SEED_V])
+    slant = x * 0.8 + y * 0.6 - (look[:, Look.SEED_U] * 2 - 1)
+    patch = torch.sigmoid(14 * (0.28 - slant.abs())) + torch.sigmoid(6 * (noise[:, CLOUD] - 1.2))
+    glare = (patch * look[:, Look.CONTRAST]).clamp(0, 1)
+    total = 1 - (1 - opacity) * (1 - glare)
+    second = look[:, [Look.RED, Look.GREEN, Look.BLUE]]
+    share = (glare / total.clamp_min(1e-6))[:, None].clamp(0, 1)
+    return torch.lerp(color, second, share), total
+
+
+__all__ = ["Part", "Pattern", "detail", "noise_tile"]

@@ -1,0 +1,99 @@
+"""Colours, patterns and finish of everything that is worn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyface3d.data.synthetic.wear.detail import Pattern
+from pyface3d.data.synthetic.wear.parts import LOOKS, Look, Material, Part
+
+Row = dict[str, "np.ndarray | float | int"]
+
+
+def draw_cloth_color(rng: np.random.Generator) -> np.ndarray:
+    """Linear RGB of cloth: black, white and greys often, muted colours, now and then a loud one."""
+    kind = rng.random()
+    if kind < 0.22:
+        return np.full(3, rng.uniform(0.006, 0.03)) * np.exp(rng.normal(0, 0.08, 3))
+    if kind < 0.38:
+        return np.full(3, rng.uniform(0.45, 0.85)) * np.exp(rng.normal(0, 0.03, 3))
+    if kind < 0.52:
+        return np.full(3, np.exp(rng.uniform(-3.5, -0.8))) * np.exp(rng.normal(0, 0.06, 3))
+    hue = rng.dirichlet(np.ones(3) * (2.5 if kind < 0.85 else 0.7))
+    return np.clip(hue / hue.max() * np.exp(rng.uniform(-3.2, -0.3)), 0.004, 0.85)
+
+
+def _fabric(look: np.ndarray, rng: np.random.Generator, patterned: float) -> np.ndarray:
+    """Fills the channels of a fabric; returns its colour."""
+    color, second = draw_cloth_color(rng), draw_cloth_color(rng)
+    pattern = rng.integers(1, Pattern.SUIT) if rng.random() < patterned else Pattern.PLAIN
+    look[Look.MATERIAL] = Material.FABRIC
+    look[Look.PATTERN] = pattern
+    look[[Look.SEED_U, Look.SEED_V]] = rng.random(2)
+    look[Look.SCALE] = 1 / rng.uniform(40, 160)
+    look[Look.CONTRAST] = rng.uniform(0.03, 0.2)
+    look[Look.SPECULAR] = rng.uniform(0.0, 0.04)
+    look[Look.ROUGHNESS] = rng.uniform(0.6, 1.0)
+    look[[Look.RED, Look.GREEN, Look.BLUE]] = second
+    look[Look.SIZE] = np.exp(rng.uniform(np.log(4), np.log(45)))
+    return color
+
+
+def _hair(look: np.ndarray, rng: np.random.Generator, color: np.ndarray, curly: bool) -> None:
+    bright = float(color.mean())
+    look[Look.MATERIAL] = Material.HAIR
+    look[[Look.SEED_U, Look.SEED_V]] = rng.random(2)
+    look[Look.SCALE] = 1 / rng.uniform(90, 190)
+    look[Look.CONTRAST] = rng.uniform(0.15, 0.4) * (0.7 if bright > 0.3 else 1.0)
+    look[Look.EDGE] = rng.uniform(3.0, 9.0) * (1.5 if curly else 1.0)
+    look[Look.SPECULAR] = rng.uniform(0.02, 0.3) * (0.4 if curly else 1.0)
+    look[Look.ROUGHNESS] = rng.uniform(0.35, 0.6)
+    look[[Look.RED, Look.GREEN, Look.BLUE]] = np.clip(color * np.exp(rng.normal(0.1, 0.4)), 0.004, 0.8)
+    look[Look.SHEAR] = rng.normal(0, 0.15)
+    look[Look.DENSITY] = 1.5
+
+
+def draw_one(rng: np.random.Generator, hair: Row, dark: bool) -> tuple[np.ndarray, np.ndarray]:
+    """`Wear.look` (parts, looks) and colours (parts, 3) of one sample."""
+    look = np.zeros((len(Part), LOOKS))
+    color = np.zeros((len(Part), 3))
+    look[Part.SKIN, Look.SPECULAR], look[Part.SKIN, Look.ROUGHNESS] = 0.03, 0.6
+    color[Part.SKIN] = 1.0
+    color[Part.CLOTHES] = _fabric(look[Part.CLOTHES], rng, 0.4)
+    look[Part.COLLAR], color[Part.COLLAR] = look[Part.CLOTHES], color[Part.CLOTHES]
+    if rng.random() < 0.3:
+        color[Part.COLLAR] = _fabric(look[Part.COLLAR], rng, 0.1)
+    for part in (Part.HAT, Part.SCARF, Part.HOOD, Part.HEADBAND):
+        color[part] = _fabric(look[part], rng, 0.3)
+    look[Part.BRIM], color[Part.BRIM] = look[Part.HAT], color[Part.HAT]
+    if rng.random() < 0.25:
+        color[Part.BRIM] = draw_cloth_color(rng)
+    hair_color = np.asarray(hair["color"])
+    curly = float(np.asarray(hair["lumps"])) > 3
+    for part in (Part.HAIR, Part.TAIL, Part.STRANDS, Part.BEARD):
+        _hair(look[part], rng, hair_color, curly)
+        color[part] = hair_color
+    metal = rng.random() < 0.45
+    rims = look[Part.RIMS]
+    rims[Look.MATERIAL] = Material.HARD
+    rims[Look.SPECULAR] = rng.uniform(0.3, 0.8) if metal else rng.uniform(0.05, 0.25)
+    rims[Look.ROUGHNESS] = rng.uniform(0.15, 0.4)
+    plastic = draw_cloth_color(rng) if rng.random() < 0.35 else np.array([0.01, 0.009, 0.008]) * rng.uniform(0.5, 3)
+    steel = np.array([[0.35, 0.35, 0.35], [0.5, 0.38, 0.16], [0.05, 0.05, 0.05], [0.45, 0.28, 0.2]])
+    color[Part.RIMS] = steel[rng.integers(4)] * rng.uniform(0.6, 1.3) if metal else plastic
+    lenses = look[Part.LENSES]
+    lenses[Look.MATERIAL] = Material.GLASS
+    lenses[[Look.SEED_U, Look.SEED_V]] = rng.random(2)
+    lenses[Look.SPECULAR], lenses[Look.ROUGHNESS] = rng.uniform(0.1, 0.5), rng.uniform(0.08, 0.25)
+    lenses[Look.CONTRAST] = rng.choice([0.0, rng.uniform(0.05, 0.4), rng.uniform(0.4, 0.8)], p=[0.45, 0.42, 0.13])
+    lenses[[Look.RED, Look.GREEN, Look.BLUE]] = rng.uniform(0.3, 1.0) * np.exp(rng.normal(0, 0.1, 3))
+    if dark:
+        tint = np.array([0.015, 0.014, 0.014]) * np.exp(rng.normal(0, 0.3, 3)) * rng.choice([0.5, 1, 4, 12])
+        lenses[Look.OPACITY] = rng.choice([1.0, rng.uniform(0.85, 1.0), rng.uniform(0.55, 0.85)])
+        lenses[Look.SIZE] = rng.choice([0.0, rng.uniform(0.1, 0.7)])
+        lenses[Look.CONTRAST] *= 0.6
+    else:
+        tint = np.array([0.05, 0.06, 0.06])
+        lenses[Look.OPACITY] = rng.choice([rng.uniform(0.0, 0.08), rng.uniform(0.1, 0.4)], p=[0.88, 0.12])
+    color[Part.LENSES] = np.clip(tint, 0.002, 0.9)
+    return look, color
