@@ -58,6 +58,6 @@ def test_detail_stays_in_range(model):
     part = mesh.vertex_part.repeat(8)
     albedo, opacity, gloss = detail(wear, part, wear.coordinates.flatten(0, 1), sample, wear.color.flatten(0, 1))
     for value in (albedo, opacity, gloss):
-        assert 0 <= float(value.min()) and float(value.max()) <= 1
+        assert float(value.min()) >= 0 and float(value.max()) <= 1
     hair = part == Part.HAIR
     assert float((opacity[hair] > 0.5).float().mean()) > 0.5 and float((opacity[hair] < 0.5).float().mean()) > 0.02
