@@ -78,12 +78,16 @@ class Detection:
 
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
     """Pictures with a face."""
+    detectors: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: the quick ones)")] = None
+    """What to measure: detectors of reconstruct, rfb-320 (a public one), middle (the trivial answer)."""
     faceless: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Pictures without one, for the false alarms."""
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None
     """Known faces, CSV with name,x0,y0,x1,y1; boxes.csv in FOLDER when left out."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many pictures of each folder."""
+    peer_weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder with version-RFB-320.onnx."""
     json: Json = None
     """Write the table as JSON too."""
     csv: Json = None
@@ -92,7 +96,15 @@ class Detection:
     def run(self) -> int:
         from pyface3d.evaluate.detection import evaluate_detection
 
-        table = evaluate_detection(self.folder, faceless=self.faceless, boxes=self.boxes, limit=self.limit)
+        table = evaluate_detection(
+            self.folder,
+            detectors=None if self.detectors is None else _names(self.detectors),
+            faceless=self.faceless,
+            boxes=self.boxes,
+            peer_weights=self.peer_weights,
+            limit=self.limit,
+            progress=_progress,
+        )
         return show(table, self.json, self.csv)
 
 

@@ -39,6 +39,7 @@ def open_onnx(path: Path, threads: int = 1) -> Any:
         raise AssetError(f"{path} does not exist; --peer-weights names the folder that holds {path.name}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.log_severity_level = 3  # errors only: older files warn about every one of their weights
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no documented base

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyface3d.detect import detect_faces
-from pyface3d.errors import InputError
+from pyface3d.errors import AssetError, InputError
 from pyface3d.evaluate.detection import evaluate_detection, is_on_face, read_boxes
 from pyface3d.io.images import read_image, write_png
 
@@ -28,7 +28,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_counts(folders: tuple[Path, Path]) -> None:
-    ours, dlib, middle = evaluate_detection(folders[0], faceless=folders[1]).rows
+    ours, dlib, middle = evaluate_detection(folders[0], detectors=["mtcnn", "dlib", "middle"], faceless=folders[1]).rows
     assert ours["pictures"] == 2
     assert ours["face found %"] == 100
     assert ours["known faces"] == 4
@@ -38,6 +38,15 @@ def test_counts(folders: tuple[Path, Path]) -> None:
     assert dlib["face found %"] == 100
     assert middle["face found %"] == 0
     assert middle["with false alarm %"] == 100
+
+
+def test_chosen_detectors_in_their_order(folders: tuple[Path, Path]) -> None:
+    rows = evaluate_detection(folders[0], detectors=["middle", "mtcnn"], limit=1).rows
+    assert [row["detector"] for row in rows] == ["box in the middle", "ours (mtcnn)"]
+    with pytest.raises(InputError, match="detectors must be of"):
+        evaluate_detection(folders[0], detectors=["nobody"])
+    with pytest.raises(AssetError, match="--peer-weights"):
+        evaluate_detection(folders[0], detectors=["rfb-320"])
 
 
 def test_without_boxes(folders: tuple[Path, Path]) -> None:
@@ -62,6 +71,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
         evaluate_detection(tmp_path)
     with pytest.raises(InputError, match="cannot list"):
         evaluate_detection(tmp_path / "missing")
+    write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(InputError, match="limit"):
         evaluate_detection(tmp_path, limit=0)
     for text in ("x\n1\n", "name,x0,y0,x1,y1\na,1,2,x,4\n", "name,x0,y0,x1,y1\na,5,5,2,9\n", "name,x0,y0,x1,y1\na,1\n"):
