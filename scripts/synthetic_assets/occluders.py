@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from synthetic_assets import masks
+
 SIDE = 128
 #: Pictures of faces: fine before a face, wrong in a picture that is to have none.
 FACES = ("1f637", "1f431", "1f436", "1f9f8", "1f3ad")
@@ -25,7 +27,7 @@ def pack(data: Path) -> dict[str, np.ndarray]:
     """
     folder = data / "occluders_rgba" / "fluent_emoji_3d"
     paths = sorted(folder.glob("*.webp"), key=lambda path: (_has_face(path), path.name))
-    return {
+    return masks.pack(data) | {
         "occluders.objects": np.stack([cutout(path) for path in paths]),
         "occluders.faces": np.array(sum(_has_face(path) for path in paths)),
     }

@@ -13,6 +13,7 @@ from torch.nn import functional
 from pyface3d.data.synthetic import shapes
 from pyface3d.data.synthetic.anchors import FaceFrame, coverage, face_cells, face_frame
 from pyface3d.data.synthetic.draws import Draws
+from pyface3d.data.synthetic.masks import masks
 from pyface3d.data.synthetic.objects import objects
 from pyface3d.data.synthetic.resampling import gaussian_matrix, separable
 
@@ -93,11 +94,15 @@ def _kinds(assets: Mapping[str, Tensor], skin: Tensor, pool: Tensor | None) -> l
     def things(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
         return objects(assets, draws, frame, size)
 
+    def face_masks(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
+        return masks(assets, draws, frame, size)
+
     return [
-        (0.3, things),
-        (0.16, shapes.blobs),
-        (0.08, shapes.bars),
-        (0.07, shapes.strands),
+        (0.14, face_masks),
+        (0.25, things),
+        (0.11, shapes.blobs),
+        (0.06, shapes.bars),
+        (0.05, shapes.strands),
         (0.04, shapes.frame_cuts),
     ]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyface3d.data.synthetic.anchors import FaceFrame
 from pyface3d.data.synthetic.draws import Draws
-from pyface3d.data.synthetic.textures import draw_textures
+from pyface3d.data.synthetic.textures import draw_textures, plain_colors
 
 
 def _pixels(draws: Draws, size: int) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def textured(draws: Draws, cover: Tensor) -> Tensor:
     size = cover.shape[-1]
     color = draw_textures(draws, size)
     plain = draws.chance(0.4)[:, None, None, None]
-    color = torch.where(plain, draws.random(3)[:, :, None, None] ** 1.5, color)
+    color = torch.where(plain, plain_colors(draws)[:, :, None, None], color)
     slope = draws.normal(0.8, 2)[..., None, None]
     at = (torch.arange(size, device=draws.device) + 0.5) / size - 0.5
     shade = torch.exp(slope[:, 0] * at + slope[:, 1] * at[:, None]).clamp(0.2, 4)

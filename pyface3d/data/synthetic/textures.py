@@ -46,3 +46,10 @@ def recolor(draws: Draws, color: Tensor) -> Tensor:
     mixed = (mixing @ color.flatten(2)).reshape(color.shape)
     reverse = draws.chance(0.15)[:, None, None, None]
     return (torch.where(reverse, 1 - mixed, mixed) * gain[:, :, None, None]).clamp(0, 1)
+
+
+def plain_colors(draws: Draws) -> Tensor:
+    """(B, 3) linear RGB of paint and cloth: most muted, many dark or white, some bright."""
+    tone = draws.random(1) ** 1.5
+    vivid = draws.random(1) ** 2
+    return (tone + vivid * (draws.random(3) ** 1.5 - tone)).clamp(0, 1)
