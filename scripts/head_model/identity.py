@@ -58,7 +58,7 @@ def calibrate(
     reference = verts[match.vertices]
     shapes = space.linearised(match.mean_t)[:, match.vertices]
     moved = align(people, reference, weights=weights)
-    centred = _without_rigid(shapes, reference, weights)
+    centred = without_rigid(shapes, reference, weights)
     scale = np.sqrt(weights * INDEPENDENT_SHARE / (weights.mean() * POINT_NOISE_MM**2))[:, None]
     design = (centred * scale).reshape(len(shapes), -1)
     data = ((moved - moved.mean(axis=0)) * scale).reshape(len(people), -1)
@@ -114,13 +114,17 @@ def project(space: IdentitySpace, heads: Array, weights: Array, ridge: float = 0
     return np.linalg.solve(design @ design.T + ridge * np.eye(len(design)), design @ data.T).T
 
 
-def _without_rigid(shapes: Array, reference: Array, weights: Array) -> Array:
+def rigid_motions(verts: Array) -> Array:
+    """How vertices (n, 3) move with a shift along, and a small turn about, each axis: (6, n, 3)."""
+    shifts = [np.broadcast_to(axis, verts.shape) for axis in np.eye(3)]
+    return np.stack(shifts + [np.cross(axis, verts) for axis in np.eye(3)])
+
+
+def without_rigid(shapes: Array, reference: Array, weights: Array) -> Array:
     """Shapes (K, n, 3) less what a rigid motion of ``reference`` explains, as alignment takes it from the data."""
     centre = (weights[:, None] * reference).sum(axis=0) / weights.sum()
-    arm = reference - centre
-    motions = [np.broadcast_to(axis, arm.shape) for axis in np.eye(3)] + [np.cross(axis, arm) for axis in np.eye(3)]
     root = np.sqrt(weights)[:, None]
-    basis, _ = np.linalg.qr(np.stack([(motion * root).reshape(-1) for motion in motions], axis=1))
+    basis, _ = np.linalg.qr((rigid_motions(reference - centre) * root).reshape(6, -1).T)
     flat = (shapes * root).reshape(len(shapes), -1)
     flat = flat - (flat @ basis) @ basis.T
     return flat.reshape(shapes.shape) / root

@@ -86,15 +86,15 @@ def _actions(head: SourceHead, before: Array, after: Array) -> Array:
     names, shapes = head.expression_names, head.expression_shapes.copy()
     lower, tongue = head.part("lower_teeth"), head.part("tongue")
     for name, shape in zip(names, shapes):
-        jaw = _affine(before[lower], shape[lower], np.ones(lower.sum()))
-        shape[lower] = _at(jaw, after[lower])
+        jaw = affine_field(before[lower], shape[lower], np.ones(lower.sum()))
+        shape[lower] = affine_offsets(jaw, after[lower])
         if name == "tongueOut":
             out = shape[tongue, 2:] / shape[tongue, 2].max()
             fall = after[tongue, 1:2] - before[tongue, 1:2]
             shape[tongue, 1:2] += out * (TONGUE_OUT_RISE_MM - fall)
             shape[tongue, 0] *= TONGUE_WIDTH
         elif name == "jawOpen":
-            shape[tongue] = _at(jaw, after[tongue])
+            shape[tongue] = affine_offsets(jaw, after[tongue])
     partner = [names.index(mirrored_name(name)) for name in names]
     moved = head.part(*MOVABLE)[:, None]
     return np.where(moved, 0.5 * (shapes + reflect(shapes[partner], head.mirror)), head.expression_shapes)
@@ -109,20 +109,20 @@ def _components(head: SourceHead, identity: IdentitySpace, after: Array) -> Arra
     weights = np.exp(-0.5 * (distance / NEIGHBOUR_MM) ** 2)
     components = identity.components.copy()
     for shape in components:
-        field = _affine(identity.mean[lining], shape[lining], weights)
+        field = affine_field(identity.mean[lining], shape[lining], weights)
         flip = reflect(shape, head.mirror)
         sign = 1.0 if np.abs(shape - flip).sum() < np.abs(shape + flip).sum() else -1.0
-        shape[movable] = _at(field, after[movable])
+        shape[movable] = affine_offsets(field, after[movable])
         shape[movable] = (0.5 * (shape + sign * reflect(shape, head.mirror)))[movable]
     return components
 
 
-def _affine(points: Array, offsets: Array, weights: Array) -> Array:
+def affine_field(points: Array, offsets: Array, weights: Array) -> Array:
     """Weighted least-squares affine field (4, 3) through offsets (N, 3) at points (N, 3)."""
     root = np.sqrt(weights)[:, None]
     design = np.column_stack([points, np.ones(len(points))])
     return np.linalg.lstsq(design * root, offsets * root, rcond=None)[0]
 
 
-def _at(field: Array, points: Array) -> Array:
+def affine_offsets(field: Array, points: Array) -> Array:
     return points @ field[:3] + field[3]

@@ -112,7 +112,7 @@ def correspond(
     """
     corners, barycentrics = landmarks
     target_marks = scans.neutral[ICT_LANDMARKS]
-    surface = _Surface(scans.neutral, scans.faces[(scans.faces < ICT_SKIN).all(axis=1)])
+    surface = Surface(scans.neutral, scans.faces[(scans.faces < ICT_SKIN).all(axis=1)])
     faces = triangulate(space.head.quads[space.head.parts == 0])
     eye_vertices = np.stack([np.nonzero(space.head.part(side))[0] for side in ("left_eye", "right_eye")])
     t = t0.copy()
@@ -128,7 +128,7 @@ def correspond(
         rows.append(mark_shapes[:, INNER].reshape(len(t), -1))
         wanted.append((target_marks - marks)[INNER].reshape(-1))
         if iteration >= 3:
-            found = surface.nearest(verts[skin], _normals(verts, faces)[skin])
+            found = surface.nearest(verts[skin], vertex_normals(verts, faces)[skin])
             near = found.distance < 15.0
             normal = found.normal[near]
             rows.append(0.5 * np.einsum("lnc,nc->ln", shapes[:, skin[near]], normal))
@@ -136,7 +136,7 @@ def correspond(
         design, residual = np.concatenate(rows, axis=1), np.concatenate(wanted)
         ridge = 16.0 * np.eye(len(t))  # (4 mm)^2 against one unit of spread
         t = t + np.linalg.solve(design @ design.T + ridge, design @ residual - ridge @ t)
-    found = surface.nearest(verts[skin], _normals(verts, faces)[skin])
+    found = surface.nearest(verts[skin], vertex_normals(verts, faces)[skin])
     good = found.distance < 6.0
     arms = verts[eye_vertices] - scans.eye_centres()[:, None]
     vertices = np.concatenate([skin[good], eye_vertices.ravel()])
@@ -144,7 +144,7 @@ def correspond(
 
 
 @dataclass(frozen=True)
-class _Nearest:
+class Nearest:
     point: Array
     normal: Array
     distance: Array
@@ -152,32 +152,33 @@ class _Nearest:
     barycentrics: Array
 
 
-class _Surface:
+class Surface:
     """Nearest points of a fine mesh, among ten samples per triangle; normals must agree within 60 degrees."""
 
     def __init__(self, verts: Array, faces: Ints) -> None:
         steps = [(i / 3, j / 3, 1 - (i + j) / 3) for i in range(4) for j in range(4 - i)]
+        self.verts = verts
         self.barycentrics = np.tile(np.array(steps), (len(faces), 1))
         self.triangles = np.repeat(faces, len(steps), axis=0)
         self.points = np.einsum("nkc,nk->nc", verts[self.triangles], self.barycentrics)
-        normals = _normals(verts, faces)
+        normals = vertex_normals(verts, faces)
         self.normals = np.einsum("nkc,nk->nc", normals[self.triangles], self.barycentrics)
         self.tree = cKDTree(self.points)
 
-    def nearest(self, points: Array, normals: Array) -> _Nearest:
+    def nearest(self, points: Array, normals: Array) -> Nearest:
         distance, index = self.tree.query(points, k=40)
         agree = np.einsum("nkc,nc->nk", self.normals[index], normals) > 0.5
         distance = np.where(agree, distance, np.inf)
         best = distance.argmin(axis=1)
         row = np.arange(len(points))
         chosen = index[row, best]
-        return _Nearest(
+        return Nearest(
             self.points[chosen], self.normals[chosen], distance[row, best],
             self.triangles[chosen], self.barycentrics[chosen],
         )  # fmt: skip
 
 
-def _normals(verts: Array, faces: Ints) -> Array:
+def vertex_normals(verts: Array, faces: Ints) -> Array:
     corner = verts[faces]
     face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     total = np.zeros_like(verts)
