@@ -1,0 +1,19 @@
+"""Losses: pure functions of predictions and truth. Where a mask is given, only its elements count."""
+
+from pyface3d.losses.binary import binary_loss
+from pyface3d.losses.coefficients import coefficient_loss, vertex_gram, vertex_loss
+from pyface3d.losses.points import distance_loss, gaussian_nll
+from pyface3d.losses.reduction import masked_mean
+from pyface3d.losses.rotations import chordal_loss, rotation_angle
+
+__all__ = [
+    "binary_loss",
+    "chordal_loss",
+    "coefficient_loss",
+    "distance_loss",
+    "gaussian_nll",
+    "masked_mean",
+    "rotation_angle",
+    "vertex_gram",
+    "vertex_loss",
+]

@@ -1,0 +1,158 @@
+"""The landmark network: one backbone, and from it points with deviations, visibility, pose, coefficients and a score.
+
+Points are regressed from flattened maps rather than pooled ones, so that their places in the crop stay known. The
+rotation is predicted as two columns that are made orthonormal (Zhou, Barnes, Lu, Yang, Li, "On the Continuity of
+Rotation Representations in Neural Networks", 2019), which has no jumps for a network to learn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyface3d.errors import AssetError, InputError
+from pyface3d.geometry.rotations import FRONTAL
+from pyface3d.networks.efficientnet_lite import LAST_CHANNELS, MIDDLE_CHANNELS, EfficientNetLite0
+
+NUM_LANDMARKS, NUM_DENSE = 68, 320
+NUM_POINTS = NUM_LANDMARKS + NUM_DENSE
+
+# Deviations stay between a quarter of a pixel and half of the crop (at 128 px), and start at a twentieth of it.
+LEAST_SIGMA, MOST_SIGMA, _FIRST_SIGMA = 0.002, 0.5, 0.05
+# One unit of the last layer moves a point by so much of the crop: about the spread of points in jittered crops.
+_POINT_UNIT = 0.1
+_MOST_IDENTITY = 5.0
+_RARE_ACTION = -2.0  # log-odds at the start: most facial actions are near 0
+
+
+class FacePointsOutput(NamedTuple):
+    """What the network says of B crops.
+
+    Attributes:
+        points: (B, 388, 2) as fractions of the crop's side: 68 of iBUG, then 320 dense ones.
+        log_sigma: (B, 388) logarithm of a point's standard deviation per axis, in the unit of ``points``.
+        visible: (B, 388) log-odds that the point is seen.
+        rotation: (B, 3, 3) model to camera, as seen along the viewing ray through the crop's middle.
+        identity: (B, 70) coefficients of ``head`` in σ units.
+        expression: (B, 52) actions of ``head`` in [0, 1].
+        score: (B,) log-odds that the crop shows a face.
+    """
+
+    points: Tensor
+    log_sigma: Tensor
+    visible: Tensor
+    rotation: Tensor
+    identity: Tensor
+    expression: Tensor
+    score: Tensor
+
+
+class FacePoints(nn.Module):
+    """Landmarks, pose, coefficients and face score of square crops.
+
+    Args:
+        size: side of the crops in pixels, a multiple of 32; the fully connected layer fits this size only.
+        num_points, identity_dim, expression_dim: outputs.
+        features: width of the layer that all outputs read.
+        dropout: share of those features left out in training.
+
+    Attributes:
+        mean_points: (P, 2) buffer, the points' mean in training crops; the network predicts offsets from it.
+    """
+
+    mean_points: Tensor
+
+    def __init__(
+        self,
+        size: int = 128,
+        num_points: int = NUM_POINTS,
+        identity_dim: int = 70,
+        expression_dim: int = 52,
+        features: int = 512,
+        dropout: float = 0.05,
+    ) -> None:
+        super().__init__()
+        if size < 32 or size % 32:
+            raise InputError(f"size must be a positive multiple of 32, got {size}")
+        self.size = size
+        self.trunk = EfficientNetLite0()
+        self.middle = nn.Sequential(nn.Conv2d(MIDDLE_CHANNELS, 32, 1), nn.ReLU6(), nn.Flatten())
+        self.last = nn.Sequential(nn.Conv2d(LAST_CHANNELS, 96, 1), nn.ReLU6(), nn.Flatten())
+        flat = 32 * (size // 16) ** 2 + 96 * (size // 32) ** 2
+        self.features = nn.Sequential(nn.Linear(flat, features), nn.ReLU6(), nn.Dropout(dropout))
+        self._parts = (2 * num_points, num_points, num_points, 6, identity_dim, expression_dim, 1)
+        self.outputs = nn.Linear(features, sum(self._parts))
+        nn.init.normal_(self.outputs.weight, std=0.01)
+        nn.init.zeros_(self.outputs.bias)
+        self.register_buffer("mean_points", torch.full((num_points, 2), 0.5))
+
+    def forward(self, image: Tensor) -> FacePointsOutput:
+        """Look at crops.
+
+        Args:
+            image: (B, 3, size, size) float, RGB of sRGB values in [0, 1].
+        """
+        middle, last = self.trunk(image)
+        features = self.features(torch.cat([self.middle(middle), self.last(last)], dim=1))
+        points, sigma, visible, columns, identity, expression, score = self.outputs(features).split(self._parts, 1)
+        return FacePointsOutput(
+            points=self.mean_points + _POINT_UNIT * points.unflatten(1, (-1, 2)),
+            log_sigma=_bounded_log_sigma(sigma),
+            visible=visible,
+            rotation=rotation_from_columns(columns.unflatten(1, (2, 3))),
+            identity=_MOST_IDENTITY * torch.tanh(identity / _MOST_IDENTITY),
+            expression=torch.sigmoid(expression + _RARE_ACTION),
+            score=score.squeeze(1),
+        )
+
+
+def rotation_from_columns(columns: Tensor) -> Tensor:
+    """Rotations (B, 3, 3) from their first two columns less those of a frontal head, (B, 2, 3).
+
+    Gram-Schmidt: the first column keeps its direction, the second is made perpendicular to it. All zero gives
+    ``geometry.FRONTAL``.
+    """
+    frontal = columns.new_tensor(FRONTAL).T[:2]
+    first, second = (columns + frontal).unbind(1)
+    x = functional.normalize(first, dim=1)
+    y = functional.normalize(second - (x * second).sum(1, keepdim=True) * x, dim=1)
+    # Written out: torch.linalg.cross has no counterpart in ONNX.
+    z = torch.stack([x[:, i] * y[:, j] - x[:, j] * y[:, i] for i, j in ((1, 2), (2, 0), (0, 1))], dim=1)
+    return torch.stack([x, y, z], dim=2)
+
+
+def face_points_network(weights: Mapping[str, Tensor]) -> FacePoints:
+    """The network with trained weights, in evaluation mode and float32; sizes are read off the weights.
+
+    Args:
+        weights: as in the asset ``face_points``, any floating type.
+
+    Raises:
+        AssetError: keys or shapes are not those of the network; the message lists them.
+    """
+    try:
+        features, flat = weights["features.0.weight"].shape
+        num_points = len(weights["mean_points"])
+        side = math.isqrt(flat // (32 * 4 + 96))  # of the last stage's map: 32 channels at twice its side, 96 at it
+        rest = len(weights["outputs.bias"]) - 4 * num_points - 7
+        network = FacePoints(32 * side, num_points, rest - 52, 52, features)
+        tensors = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+        counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
+        network.load_state_dict(counters | tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise AssetError(
+            f"the weights are not those of the landmark network: {error}; run scripts/train_default_weights.py --export"
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+def _bounded_log_sigma(raw: Tensor) -> Tensor:
+    """Any number to a log deviation between the bounds; 0 to the one at the start."""
+    low, high, first = math.log(LEAST_SIGMA), math.log(MOST_SIGMA), math.log(_FIRST_SIGMA)
+    start = math.log((first - low) / (high - first))
+    return low + (high - low) * torch.sigmoid(raw + start)

@@ -1,0 +1,68 @@
+"""Learning rates and averaging as functions of the step, so that resuming needs no state of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyface3d.networks.face_points import FacePoints
+from pyface3d.train.config import TrainConfig
+
+_LAST = 0.01  # of the highest learning rate, at the end
+
+
+def rate_factor(step: int, config: TrainConfig) -> float:
+    """Share of the highest learning rate: a linear rise, then a cosine down to a hundredth at the last step."""
+    rise = min((step + 1) / max(config.warm_up, 1), 1.0)
+    done = min(max(step - config.warm_up, 0) / max(config.steps - config.warm_up, 1), 1.0)
+    return rise * (_LAST + (1 - _LAST) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def make_optimizer(network: FacePoints, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with four groups: backbone and heads, each with and without weight decay (biases and norms have none)."""
+    groups = []
+    for trunk in (True, False):
+        for decays in (True, False):
+            chosen = [
+                parameter
+                for name, parameter in network.named_parameters()
+                if parameter.requires_grad and name.startswith("trunk.") == trunk and (parameter.ndim > 1) == decays
+            ]
+            rate = config.trunk_learning_rate if trunk else config.learning_rate
+            decay = config.weight_decay if decays else 0.0
+            groups.append({"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay})
+    return torch.optim.AdamW([group for group in groups if group["params"]])
+
+
+def set_rates(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["highest"] * rate_factor(step, config)
+
+
+def averaged_network(network: FacePoints, decay: float) -> torch.optim.swa_utils.AveragedModel:
+    """A running mean of the weights and batch statistics; it remembers less in the first steps."""
+
+    def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        kept = min(decay, (1 + float(count)) / (10 + float(count)))
+        for mean, value in zip(means, values):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - kept)
+            else:
+                mean.copy_(value)
+
+    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+
+
+def set_training(network: FacePoints, config: TrainConfig) -> None:
+    """Training mode, except for what the configuration freezes."""
+    network.train()
+    frozen = list(network.trunk.stages[: config.frozen_stages])
+    for stage in frozen:
+        stage.requires_grad_(False).eval()
+    if config.trunk_norms == "frozen":
+        for module in network.trunk.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
