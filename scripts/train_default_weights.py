@@ -97,9 +97,7 @@ def train(args: argparse.Namespace) -> None:
         stream.write(" ".join(["python", "scripts/train_default_weights.py", *sys.argv[1:]]) + "\n")
     pace = Pace(args.checkpoint_seconds, args.validation_seconds, args.print_steps, _seconds(args.minutes))
     photos = photos_of(args, config.size)
-    run_training(
-        trainer, source, args.out, validation=validation, photos=photos, workers=workers, pace=pace
-    )
+    run_training(trainer, source, args.out, validation=validation, photos=photos, workers=workers, pace=pace)
 
 
 def given_fields(args: argparse.Namespace) -> dict[str, object]:
@@ -109,7 +107,7 @@ def given_fields(args: argparse.Namespace) -> dict[str, object]:
 def make_network(args: argparse.Namespace, config: TrainConfig, samples: Samples, *, resumed: bool) -> FacePoints:
     """A network with the weights that the flags name; a resumed one is filled from its checkpoint later."""
     torch.manual_seed(config.seed)
-    network = FacePoints(config.size)
+    network = FacePoints(size=config.size)
     if resumed:
         return network
     if args.init:
@@ -159,7 +157,7 @@ def export(args: argparse.Namespace) -> None:
         metrics["photos"] = photo_measures(answers(network, photos.image), photos.points)
     commands = args.out / COMMANDS
     details = {
-        "commands": commands.read_text().splitlines() if commands.exists() else [],
+        "commands": [_without_folders(line) for line in commands.read_text().splitlines()],
         "commit": commit(),
         "steps": step,
         "samples": -(-step // config.reuse) * config.batch,
@@ -189,6 +187,11 @@ def commit() -> str:
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=folder, capture_output=True, text=True
     )
     return run.stdout.strip() if run.returncode == 0 else "unknown"
+
+
+def _without_folders(command: str) -> str:
+    """The command with absolute paths cut to their last part: where files lay on one machine is of no use."""
+    return " ".join(Path(word).name if word.startswith("/") else word for word in command.split())
 
 
 def _seconds(minutes: float | None) -> float | None:

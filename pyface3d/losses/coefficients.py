@@ -21,8 +21,8 @@ def coefficient_loss(coefficients: Tensor, truth: Tensor, mask: Tensor | None = 
 def vertex_gram(model: FaceModel, weights: Tensor) -> Tensor:
     """The quadratic form that gives mean squared vertex distances from differences of coefficients.
 
-    A model without pose is affine: coefficients that differ by ``c`` move the vertices by ``B c``, and the weighted mean
-    of the squared lengths is ``cᵀ G c``. The meshes themselves are never made in training.
+    A model without pose is affine: coefficients that differ by ``c`` move the vertices by ``B c``, and the weighted
+    mean of the squared lengths is ``cᵀ G c``. The meshes themselves are never made in training.
 
     Args:
         model: I identity and E expression coefficients.

@@ -1,7 +1,8 @@
 """Losses of image points.
 
-The likelihood of a point with a deviation of its own follows Wood et al., "3D Face Reconstruction with Dense Landmarks"
-(2022); its weighting by the deviation Seitzer et al., "On the Pitfalls of Heteroscedastic Uncertainty Estimation" (2022).
+The likelihood of a point with a deviation of its own follows Wood et al., "3D Face Reconstruction with Dense
+Landmarks" (2022); its weighting by the deviation Seitzer et al., "On the Pitfalls of Heteroscedastic Uncertainty
+Estimation with Probabilistic Neural Networks" (2022).
 """
 
 import math

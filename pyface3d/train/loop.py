@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pyface3d.errors import InputError, Pyface3dError
 from pyface3d.io.atomic import atomic_file
-from pyface3d.networks.face_points import FacePoints
+from pyface3d.networks.face_points import NUM_LANDMARKS, FacePoints
 from pyface3d.train.augmentation import Changes, change_samples
-from pyface3d.train.checkpoints import averaged_weights, read_checkpoint, write_checkpoint
+from pyface3d.train.checkpoints import write_checkpoint
 from pyface3d.train.config import TrainConfig
 from pyface3d.train.feeding import SampleFeed
 from pyface3d.train.head_tables import HeadTables
@@ -68,6 +67,7 @@ class Trainer:
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.device = config, torch.device(device)
         self.tables = tables.to(device)
+        self.network.dense_mirror.copy_(tables.mirror.points[NUM_LANDMARKS:] - NUM_LANDMARKS)
         set_training(self.network, config)
         self.optimizer = make_optimizer(self.network, config)
         self.averaged = averaged_network(self.network, config.ema)
@@ -222,16 +222,3 @@ def validate(trainer: Trainer, monitor: Monitor, validation: Samples, photos: Ph
         monitor.pictures(step, "photos", photos.image[:_PICTURES], out.points[:_PICTURES], photos.points)
         figures |= {f"photos_{name}": value for name, value in measured.items()}
     return figures
-
-
-def load_averaged(path: Path, size: int | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Averaged weights of a checkpoint, and the rest of its state.
-
-    Raises:
-        InputError: it cannot be read, or its crops have another size than ``size``.
-    """
-    state = read_checkpoint(path)
-    trained = state["config"]["size"]
-    if size is not None and trained != size:
-        raise InputError(f"{path} was trained on crops of {trained} pixels, this run has {size}; give --size {trained}")
-    return averaged_weights(state), state

@@ -11,7 +11,6 @@ from pyface3d.losses import (
     coefficient_loss,
     distance_loss,
     gaussian_nll,
-    masked_mean,
     vertex_loss,
 )
 from pyface3d.networks.face_points import NUM_LANDMARKS, FacePointsOutput
@@ -49,20 +48,8 @@ def loss_parts(
         parts[name] = weight * weights.distance * distance_loss(points, wanted, faces)
         if not config.variance:
             continue
-        if step < config.warm_points:
-            # The deviations learn the errors as they are, the points do not feel them.
-            parts[f"{name}_nll"] = weight * gaussian_nll(points.detach(), wanted, log_sigma, faces, config.nll_beta)
-        else:
-            parts[f"{name}_nll"] = weight * _nll(points, wanted, log_sigma, faces, config.nll_beta)
+        # At first the deviations learn the errors as they are, and the points do not feel them.
+        likely = points.detach() if step < config.warm_points else points
+        nll = gaussian_nll(likely, wanted, log_sigma, faces, config.nll_beta)
+        parts[f"{name}_nll"] = weight * weights.likelihood * nll
     return parts
-
-
-def _nll(points: Tensor, truth: Tensor, log_sigma: Tensor, faces: Tensor, beta: float) -> Tensor:
-    """The likelihood, in units in which its weight does not shrink as the deviations do.
-
-    With beta = 1/2 a point's term is weighted by its deviation; divided by the batch's mean deviation it keeps the size
-    of the plain likelihood.
-    """
-    nll = gaussian_nll(points, truth, log_sigma, faces, beta)
-    scale = masked_mean((2 * beta * log_sigma.detach()).exp(), faces)
-    return nll / scale.clamp(min=1e-6)
