@@ -16,6 +16,8 @@ _SUBSURFACE_WRAP = (0.24, 0.10, 0.06)
 _NORMAL_INCIDENCE = 0.028  # Fresnel reflectance of skin (refractive index 1.4)
 _OCCLUSION_DIRECTIONS, _OCCLUSION_SIZE = 96, 128
 _SHADOW_SIZE = 128
+_DARKEST = 0.02  # where nine bands would give negative light
+_AT_ONCE = 8  # samples shaded together: as many as stay in the cache
 _SHADOW_BIAS_MM = 3.0
 _FAR_MM = 1000.0
 _PARTED_LIPS = {"jawOpen": 0.6, "mouthUpperUpLeft": 0.6, "mouthUpperUpRight": 0.6, "mouthLowerDownLeft": 0.4,
@@ -42,52 +44,93 @@ def shade(
         gloss: (B, R, R, 2) strength (1: a plain dielectric) and roughness in (0, 1] of the shine.
         occlusion: (B, R, R) share of the surrounding that reaches the point, 1 in the open.
         shadow: (B, R, R, 2) share of each lamp that reaches the point (`cast_shadows`); None: all.
-        subsurface: (B, R, R) or a number that broadcasts: 1 skin, 0 hard matter without light under its surface.
+        subsurface: (B, R, R): 1 skin, 0 hard matter without light under its surface; None: all skin.
 
     Returns:
         (B, R, R, 3), not negative, not clipped above.
     """
-    wrap = albedo.new_tensor(_SUBSURFACE_WRAP)
-    if subsurface is not None:
-        wrap = wrap * subsurface[..., None]
-    surrounding = shade_spherical_harmonics(normals, lights.harmonics).clamp_min(0.02)
+    parts = []
+    for start in range(0, len(lights), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        shaded = _shade(
+            lights[some],
+            normals[some],
+            to_eye[some],
+            albedo[some],
+            gloss[some],
+            occlusion[some],
+            None if shadow is None else shadow[some],
+            None if subsurface is None else subsurface[some],
+        )
+        parts.append(shaded)
+    return torch.cat(parts)
+
+
+def _shade(
+    lights: Lights, normals: Tensor, to_eye: Tensor, albedo: Tensor, gloss: Tensor, occlusion: Tensor,
+    shadow: Tensor | None, subsurface: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """`shade` colour plane by colour plane: (B, 3, R, R) with (B, 1, R, R) broadcasts many times faster."""
+    surrounding = _planes(shade_spherical_harmonics(normals, lights.harmonics)).clamp_min_(_DARKEST)
+    normals, to_eye, albedo, gloss = (_planes(x) for x in (normals, to_eye, albedo, gloss))
+    strength, roughness = gloss[:, :1], gloss[:, 1:].clamp(0.05, 1.0)
+    facing = (normals * to_eye).sum(1, keepdim=True)
+    mirrored = 2 * facing * normals - to_eye
+    reflected = _reflected(mirrored, lights.harmonics)
     # Light that has bounced inside a crease takes on the colour of the skin: occlusion is weaker where albedo is high.
-    open_share = occlusion[..., None]
-    open_share = open_share / (1 - albedo.clamp(0, 0.8) * (1 - open_share))
-    diffuse = surrounding * open_share
-    roughness = gloss[..., 1].clamp(0.05, 1.0)
-    mirrored = 2 * (normals * to_eye).sum(-1, keepdim=True) * normals - to_eye
-    facing = (normals * to_eye).sum(-1).clamp(0, 1)
-    fresnel = _NORMAL_INCIDENCE + (1 - _NORMAL_INCIDENCE) * (1 - facing) ** 5 * (1 - roughness) ** 2
-    reflected = shade_spherical_harmonics(mirrored, lights.harmonics).clamp_min(0.02) * occlusion[..., None] ** 2
-    shine = reflected * fresnel[..., None]
+    hidden = 1 - occlusion[:, None]
+    diffuse = surrounding * (1 - hidden) / (1 - albedo.clamp(0, 0.8) * hidden)
+    fresnel = _NORMAL_INCIDENCE + (1 - _NORMAL_INCIDENCE) * (1 - facing.clamp(0, 1)) ** 5 * (1 - roughness) ** 2
+    shine = reflected * (fresnel * (1 - hidden).square())
+    wrap = albedo.new_tensor(_SUBSURFACE_WRAP)[:, None, None]
+    wrap = wrap if subsurface is None else wrap * subsurface[:, None]
     for lamp in range(lights.directions.shape[1]):
-        towards = lights.directions[:, lamp, None, None]
-        color = lights.colors[:, lamp, None, None]
-        softness = lights.softness[:, lamp, None, None]
-        cosine = (normals * towards).sum(-1)
+        color = lights.colors[:, lamp, :, None, None]
+        if not bool((color > 0).any()):
+            continue
+        towards = lights.directions[:, lamp, :, None, None]
+        softness = lights.softness[:, lamp, None, None, None]
+        cosine = (normals * towards).sum(1, keepdim=True)
         # A broad lamp reaches past the terminator, and so does light under skin: wrapped, with the same total.
-        around = wrap + 0.5 * softness[..., None]
-        lit = (cosine[..., None] + around).clamp_min(0) / (1 + around) ** 2
-        reach = torch.ones_like(cosine) if shadow is None else shadow[..., lamp]
-        # What faces away is in its own shadow in any shadow map; there the wrapped light alone decides.
-        edge = 1 - (1 - reach) * ((cosine + 0.1) / 0.3).clamp(0, 1)
-        diffuse = diffuse + color * lit * edge[..., None]
-        lobe = _lamp_shine(cosine, normals, towards, to_eye, (roughness + 0.4 * softness).clamp_max(1.0))
-        shine = shine + color * (lobe * reach)[..., None]
-    radiance = albedo * diffuse + gloss[..., :1] * shine
-    return radiance * lights.exposure[:, None, None, None]
+        around = wrap + 0.5 * softness
+        lit = (cosine + around).clamp_min_(0) / (1 + around).square()
+        lobe = _lamp_shine(cosine, facing, towards, to_eye, (roughness + 0.4 * softness).clamp_max(1.0))
+        if shadow is not None:
+            # What faces away is in its own shadow in any shadow map; there the wrapped light alone decides.
+            reach = shadow[:, None, ..., lamp]
+            lit = lit * (1 - (1 - reach) * ((cosine + 0.1) / 0.3).clamp_(0, 1))
+            lobe = lobe * reach
+        diffuse = diffuse + color * lit
+        shine = shine + color * lobe
+    radiance = (albedo * diffuse + strength * shine) * lights.exposure[:, None, None, None]
+    return radiance.permute(0, 2, 3, 1)
 
 
-def _lamp_shine(cosine: Tensor, normals: Tensor, towards: Tensor, to_eye: Tensor, roughness: Tensor) -> Tensor:
-    """Shine (B, R, R) for a lamp that shows 1 on white matt: GGX (Walter et al. 2007), Kelemen's visibility term."""
-    half = torch.nn.functional.normalize(towards + to_eye, dim=-1)
-    alpha = roughness.square()
-    peak = alpha.square()
-    spread = math.pi * ((normals * half).sum(-1).clamp(0, 1).square() * (peak - 1) + 1).square()
-    along = (towards * half).sum(-1).clamp(0.2, 1)
+def _planes(values: Tensor) -> Tensor:
+    return values.permute(0, 3, 1, 2).contiguous()
+
+
+def _reflected(mirrored: Tensor, harmonics: Tensor) -> Tensor:
+    """Radiance (B, 3, R, R) from the mirrored direction, blurred as rough skin does it: the first two bands."""
+    flat = torch.cat([torch.full_like(mirrored[:, :1], math.sqrt(1 / (4 * math.pi))),
+                      mirrored[:, [1, 2, 0]] * (math.sqrt(3 / (4 * math.pi)) * 0.8)], 1)  # fmt: skip
+    bands = harmonics[:, :4].mT[..., None, None]
+    return sum((bands[:, :, k] * flat[:, k : k + 1] for k in range(1, 4)), bands[:, :, 0] * flat[:, :1]).clamp_min(
+        _DARKEST
+    )
+
+
+def _lamp_shine(cosine: Tensor, facing: Tensor, towards: Tensor, to_eye: Tensor, roughness: Tensor) -> Tensor:
+    """Shine (B, 1, R, R) for a lamp that shows 1 on white matt: GGX (Walter et al. 2007), Kelemen's visibility term."""
+    # With h = (l + e) / |l + e|:  |l + e|² = 2 + 2 l e,  n h = (n l + n e) / |l + e|,  l h = |l + e| / 2.
+    squared = (2 + 2 * (towards * to_eye).sum(1, keepdim=True)).clamp_min_(0.16)
+    to_half = (cosine + facing).clamp_min(0).square() / squared
+    peak = roughness.square().square()
+    spread = (to_half.clamp_max_(1) * (peak - 1) + 1).square()
+    along = 0.5 * squared.sqrt()
     fresnel = _NORMAL_INCIDENCE + (1 - _NORMAL_INCIDENCE) * (1 - along) ** 5
-    return fresnel * peak / spread.clamp_min(1e-6) * math.pi * cosine.clamp_min(0) / (4 * along.square())
+    # D F V pi cos with D = peak / (pi spread) and V = 1 / (4 (l h)^2); the lamp's irradiance is pi.
+    return fresnel * peak / spread.clamp_min(1e-6) * cosine.clamp_min(0) / squared
 
 
 def cast_shadows(lights: Lights, verts_camera: Tensor, topology: Topology, positions: Tensor) -> Tensor:
@@ -104,6 +147,8 @@ def cast_shadows(lights: Lights, verts_camera: Tensor, topology: Topology, posit
     Depth and its square are averaged over the width of the lamp's penumbra and compared by Chebyshev's inequality
     (Donnelly and Lauritzen, "Variance shadow maps", I3D 2006).
     """
+    size = positions.shape[1:3]
+    positions = positions[:, ::2, ::2]  # soft enough for half the resolution
     shares = []
     for lamp in range(lights.directions.shape[1]):
         if not bool((lights.colors[:, lamp] > 0).any()):
@@ -128,7 +173,8 @@ def cast_shadows(lights: Lights, verts_camera: Tensor, topology: Topology, posit
         share = variance / (variance + behind.square())
         share = ((share - 0.15) / 0.85).clamp(0, 1)  # against light that leaks where shadows overlap
         shares.append(torch.where((lights.colors[:, lamp] > 0).any(-1)[:, None, None], share, 1.0))
-    return torch.stack(shares, -1)
+    share = torch.stack(shares, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return share[..., : size[0], : size[1]].permute(0, 2, 3, 1)
 
 
 def vertex_occlusion(verts: Tensor, topology: Topology) -> Tensor:

@@ -1,31 +1,42 @@
-"""Skins: albedo, relief and gloss of B people in the chart of ``head``."""
+"""Skins: albedo, relief and gloss of B people in the chart of ``head``.
+
+One skin is two of the packed textures mixed, freed from their own tone and given one drawn over the whole range of
+human skins, with more or less of its two pigments from place to place, hair too short to be a mesh, make-up, eyes
+and teeth. Relief comes from its own random numbers: pictures must not teach that dark lines are always wrinkles.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-from pyface3d.data.synthetic import face_paint
-from pyface3d.data.synthetic.canvas import EYE, LASHES, MOUTH, SKIN, TEETH, TONGUE, Canvas, make_canvas, soft
-from pyface3d.data.synthetic.skin_tones import (
-    HAEMOGLOBIN_LOG,
-    MELANIN_LOG,
-    add_pigment,
-    draw_hair_color,
-    lab_to_linear,
-    skin_lab,
-)
-from pyface3d.face_models import LinearFaceModel, load_face_model
+from pyface3d.data.synthetic import relief as wrinkles
+from pyface3d.data.synthetic.assets import model_of
+from pyface3d.data.synthetic.brows import beard_cover, brow_cover, brow_rows, scalp_cover
+from pyface3d.data.synthetic.canvas import EYE, LASHES, MOUTH, SKIN, TEETH, TEXTURE_SIZE, TONGUE, Canvas, make_canvas
+from pyface3d.data.synthetic.draws import Draws
+from pyface3d.data.synthetic.eyes import paint_eyes
+from pyface3d.data.synthetic.face_paint import blood_map, column, lip_mask, make_up, melanin_map
+from pyface3d.data.synthetic.noise_bank import NoiseBank, make_noise_bank
+from pyface3d.data.synthetic.skin_tones import HAEMOGLOBIN_LOG, MELANIN_LOG, draw_hair, lab_to_linear, skin_lab
 from pyface3d.io.color import srgb_to_linear
 
-NUM_MADE_UP = 12
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pyface3d.data.synthetic.people import People
+
+_DARKEST_DETAIL, _LIGHTEST_DETAIL = -1.4, 0.7
+_MADE_UP_SKINS = 6
+_AT_ONCE = {"cpu": 4, "cuda": 64}  # samples painted together: as many as stay in the cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Skins:
     """B people's surfaces in the chart of ``head``, T = 256.
 
@@ -34,7 +45,7 @@ class Skins:
         relief: (B, T, T) mm outwards.
         gloss: (B, T, T, 2) strength of the shine (1: plain dielectric) and roughness in (0, 1].
         hair: (B, 3) linear RGB of the person's hair.
-        tone: (B, 3) linear RGB, the skin's mean colour.
+        tone: (B, 3) linear RGB of the person's skin on average.
     """
 
     albedo: Tensor
@@ -43,83 +54,180 @@ class Skins:
     hair: Tensor
     tone: Tensor
 
+    def __len__(self) -> int:
+        return len(self.albedo)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class _Studio:
-    """What drawing needs beyond the generators: the canvas and a bank (N, T, T, 3) of logarithmic skin detail."""
+    """What painting needs beyond random numbers.
+
+    Attributes:
+        detail: (N, 3, T, T) logarithm of a skin's albedo over its own mean.
+        mouth: (3, Nm) linear RGB of teeth, gums, tongue and mouth at ``mouth_texels`` (Nm,).
+        names: of the actions in ``People.expression``.
+    """
 
     canvas: Canvas
+    noise: NoiseBank
     detail: Tensor
+    mouth: Tensor
+    mouth_texels: Tensor
+    teeth: Tensor
+    eye_texels: Tensor
+    lash_texels: Tensor
+    brow_rows: slice
+    names: tuple[str, ...]
+
+
+_STUDIOS: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def draw_skins(
-    assets: Mapping[str, Tensor], rngs: Sequence[np.random.Generator], people: object = None,
+    assets: Mapping[str, Tensor],
+    rngs: Sequence[np.random.Generator],
+    people: People | None = None,
     device: torch.device | str = "cpu",
-) -> Skins:  # fmt: skip
+) -> Skins:
     """Draw the skins of B people, one generator each.
 
     Args:
-        assets: ``skins.textures`` (N, T, T, 3) uint8 sRGB in the chart; absent: from the head's albedo space.
+        assets: ``people.*`` and, for real textures, ``skins.textures`` (N, T, T, 3) and ``skins.mouth`` (T, T, 3),
+            uint8 sRGB in the chart; without them skins are noise.
+        people: B people whose expressions deepen their wrinkles; None: faces at rest.
     """
-    studio = _studio(assets)
-    drawn = [_draw(studio, rng) for rng in rngs]
-    return Skins(*(torch.stack(column).to(device) for column in zip(*drawn, strict=True)))
+    device = torch.device(device)
+    studio = _studio(assets, device)
+    step = _AT_ONCE.get(device.type, 64)
+    parts = []
+    for start in range(0, len(rngs), step):
+        some = slice(start, start + step)
+        expression = None if people is None else people.expression[some].to(device)
+        parts.append(_paint(studio, Draws(rngs[some], device), expression))
+    return Skins(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-_studios: dict[int, _Studio] = {}
+def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Tensor, ...]:
+    canvas, batch = studio.canvas, len(draws)
+    patches, mottle, speckle, bend, pores = (studio.noise.draw(draws, scale) for scale in (0, 1, 2, 0, 2))
+    melanin = draws.random()
+    tone = lab_to_linear(skin_lab(melanin, draws.normal(1.0), draws.normal(1.0)))
+    hair = draw_hair(draws, melanin)
+    skin_hair = hair * draws.uniform(0.45, 1.0)[:, None]  # brows and beards are mostly darker than the hair
 
+    first, second = draws.integer(len(studio.detail)), draws.integer(len(studio.detail))
+    share, contrast = draws.random(), draws.uniform(0.35, 1.15)
+    log = studio.detail[first] * column((share * contrast)[:, None])
+    log += studio.detail[second] * column(((1 - share) * contrast)[:, None])
+    log += column(tone.log())
+    brown = melanin_map(canvas, patches, mottle, speckle, draws)
+    blood = blood_map(canvas, patches, mottle, draws, melanin)
+    for channel in range(3):
+        log[:, channel] += MELANIN_LOG[channel] * brown + HAEMOGLOBIN_LOG[channel] * blood
+    albedo, wet_lips = make_up(canvas, log.exp_(), draws)
 
-def _studio(assets: Mapping[str, Tensor]) -> _Studio:
-    textures = assets.get("skins.textures")
-    key = 0 if textures is None else textures.data_ptr()
-    if key not in _studios:
-        model = load_face_model("head")
-        assert isinstance(model, LinearFaceModel)
-        canvas = make_canvas(model)
-        linear = _from_albedo_space(model) if textures is None else srgb_to_linear(textures.cpu())
-        log = linear.clamp_min(0.004).log()
-        face = (canvas.part == SKIN) & (canvas.scalp < -5)
-        detail = (log - log[:, face].mean(1)[:, None, None]).clamp(-1.6, 0.8)
-        _studios[key] = _Studio(canvas, detail)
-    return _studios[key]
+    cover = torch.maximum(scalp_cover(canvas, speckle, draws), beard_cover(canvas, pores, draws))
+    rows = studio.brow_rows
+    cover[:, rows] = torch.maximum(cover[:, rows], brow_cover(canvas, rows, draws))
+    cover = cover * canvas.skin
+    albedo = torch.lerp(albedo, column(skin_hair), cover[:, None])
 
-
-def _from_albedo_space(model: LinearFaceModel) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    colors = model.albedo(torch.randn(NUM_MADE_UP, model.albedo_dim, generator=generator)).clamp(0.004, 1)
-    resized = torch.nn.functional.interpolate(colors.permute(0, 3, 1, 2), (256, 256), mode="area")
-    return resized.permute(0, 2, 3, 1)
-
-
-def _draw(studio: _Studio, rng: np.random.Generator) -> tuple[Tensor, ...]:
-    canvas, detail = studio.canvas, studio.detail
-    melanin = float(rng.uniform())
-    tone = lab_to_linear(skin_lab(np.array([melanin]), *rng.standard_normal((2, 1))))[0]
-    hair = draw_hair_color(rng, melanin)
-    first, second = rng.integers(len(detail), size=2)
-    share = rng.uniform()
-    log = torch.from_numpy(np.log(tone).astype(np.float32)) + float(rng.uniform(0.5, 1.1)) * (
-        share * detail[first] + (1 - share) * detail[second]
+    flat = albedo.flatten(2)
+    flat[:, :, studio.eye_texels] = paint_eyes(
+        canvas.iris.flatten()[studio.eye_texels], canvas.iris_around.flatten()[studio.eye_texels], draws, melanin
     )
-    lips = face_paint.lip_cover(canvas)
-    blood = float(rng.uniform(0.0, 0.45) * (1 - 0.6 * melanin)) * lips
-    pigment = 0.12 * torch.from_numpy(face_paint.noise(rng, 10, 256))
-    log = add_pigment(log[None], blood[None], HAEMOGLOBIN_LOG)
-    log = add_pigment(log, pigment[None], MELANIN_LOG)[0]
-    albedo = log.exp()
-    cover = face_paint.brow_cover(canvas, rng)
-    cover = torch.maximum(cover, 0.75 * soft(canvas.scalp, 12.0))
-    cover = torch.where(canvas.part == SKIN, cover, (canvas.part == LASHES).float())[..., None]
-    hair_rgb = torch.from_numpy(hair.astype(np.float32))
-    albedo = albedo * (1 - cover) + hair_rgb * cover
-    albedo = torch.where((canvas.part == EYE)[..., None], face_paint.paint_eyes(canvas, rng), albedo)
-    teeth = torch.tensor([0.60, 0.54, 0.44]) * float(rng.uniform(0.6, 1.2))
-    albedo = torch.where((canvas.part == TEETH)[..., None], teeth, albedo)
-    tongue = torch.tensor([0.40, 0.14, 0.13])
-    albedo = torch.where(((canvas.part == TONGUE) | (canvas.part == MOUTH))[..., None], tongue, albedo)
-    gloss = torch.stack([
-        torch.full((256, 256), float(rng.uniform(0.4, 1.6))), torch.full((256, 256), float(rng.uniform(0.3, 0.6)))
-    ], dim=-1)  # fmt: skip
-    gloss = torch.where((canvas.part == EYE)[..., None], torch.tensor([1.5, 0.12]), gloss)
-    relief = 0.05 * torch.from_numpy(face_paint.noise(rng, 80, 256))
-    return albedo.clamp(0.002, 1.0), relief, gloss, hair_rgb, torch.from_numpy(tone.astype(np.float32))
+    flat[:, :, studio.lash_texels] = _lash_color(draws, skin_hair, tone)[..., None]
+    flat[:, :, studio.mouth_texels] = _mouth_colors(studio, draws)
+
+    gloss = _gloss(canvas, draws, cover, wet_lips).flatten(2)
+    gloss[:, :, studio.eye_texels] = gloss.new_tensor([1.3, 0.12])[:, None]
+    gloss[:, :, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])[:, None]
+    actions = [_strength(expression, studio.names, names, batch, canvas) for names in _WRINKLING_ACTIONS]
+    heights = wrinkles.draw_relief(canvas, bend, pores, draws, *actions)
+    return (
+        albedo.clamp(0.002, 1.0).permute(0, 2, 3, 1).contiguous(),
+        heights,
+        gloss.unflatten(2, (TEXTURE_SIZE, TEXTURE_SIZE)).permute(0, 2, 3, 1).contiguous(),
+        hair,
+        tone,
+    )
+
+
+_WRINKLING_ACTIONS = (
+    wrinkles.FOREHEAD_ACTIONS, wrinkles.FROWN_ACTIONS, wrinkles.SMILE_ACTIONS, wrinkles.SQUINT_ACTIONS,
+)  # fmt: skip
+
+
+def _strength(
+    expression: Tensor | None, names: tuple[str, ...], actions: Sequence[str], batch: int, canvas: Canvas
+) -> Tensor:
+    if expression is None:
+        return canvas.eye.new_zeros(batch)
+    return wrinkles.action_strength(expression, names, actions)
+
+
+def _lash_color(draws: Draws, hair: Tensor, tone: Tensor) -> Tensor:
+    """Lashes from none to be seen (the colour of skin) to black with mascara, (B, 3)."""
+    mascara = draws.chance(0.3)[:, None]
+    seen = draws.uniform(0.35, 1.0, 1)
+    own = torch.lerp(tone, torch.minimum(hair, 0.3 * tone), seen)
+    return torch.where(mascara, torch.full_like(tone, 0.006), own)
+
+
+def _mouth_colors(studio: _Studio, draws: Draws) -> Tensor:
+    """Teeth brighter or darker and yellower, gums and tongue paler or redder, (B, 3, Nm)."""
+    yellow = draws.normal(0.12).abs()[:, None] * studio.mouth.new_tensor([0.25, 0.6, 1.6])
+    teeth = ((draws.normal(0.16) + 0.12)[:, None] - yellow).exp()
+    gums = (draws.normal(0.2, 1) + draws.normal(0.08, 3)).exp()
+    factor = torch.where(studio.teeth, teeth[..., None], gums[..., None])
+    return studio.mouth * factor
+
+
+def _gloss(canvas: Canvas, draws: Draws, cover: Tensor, wet_lips: Tensor) -> Tensor:
+    """Strength and roughness, (B, 2, T, T): oilier on nose and forehead, wetter on lips, dull in hair."""
+    oil, zone, rough = draws.uniform(0.25, 1.3), draws.uniform(0.0, 0.7), draws.uniform(0.34, 0.62)
+    oily = draws.chance(0.12)
+    oil, rough = torch.where(oily, oil + 0.6, oil), torch.where(oily, rough - 0.08, rough)
+    shiny = (canvas.nose + 0.7 * canvas.forehead).clamp_max(1.0)
+    lips = lip_mask(canvas)
+    strength = column(oil) * (1 + column(zone) * shiny) * (1 - 0.6 * cover) + lips * column(draws.uniform(0.0, 0.7))
+    roughness = column(rough) * (1 - 0.12 * shiny) - 0.12 * lips - 0.1 * wet_lips
+    return torch.stack([strength + 1.2 * wet_lips, roughness.clamp(0.15, 1.0).expand_as(strength)], 1)
+
+
+def _studio(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
+    by_device = _STUDIOS.setdefault(assets["people.template"], {})
+    key = str(device), "skins.textures" in assets
+    if key not in by_device:
+        by_device[key] = _furnished(assets, device)
+    return by_device[key]
+
+
+def _furnished(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
+    model = model_of(assets)
+    canvas = make_canvas(model)
+    noise = make_noise_bank()
+    mouth_texels = canvas.texels(TEETH, TONGUE, MOUTH)
+    if "skins.textures" in assets:
+        linear = srgb_to_linear(assets["skins.textures"].cpu()).clamp_min(0.004).permute(0, 3, 1, 2)
+        face = (canvas.part == SKIN) & (canvas.scalp < -5)
+        detail = linear.log() - linear.log()[:, :, face].mean(2)[..., None, None]
+        mouth = srgb_to_linear(assets["skins.mouth"].cpu()).reshape(-1, 3)[mouth_texels].T
+    else:
+        detail = 0.06 * noise.windows(_MADE_UP_SKINS)[:, None] * torch.tensor([0.6, 1.0, 1.3])[:, None, None]
+        part = canvas.part.flatten()[mouth_texels]
+        mouth = torch.where(
+            part == TEETH, torch.tensor([[0.58], [0.52], [0.43]]), torch.tensor([[0.35], [0.11], [0.10]])
+        )
+    return _Studio(
+        canvas=canvas.to(device),
+        noise=noise.to(device),
+        detail=detail.clamp(_DARKEST_DETAIL, _LIGHTEST_DETAIL).contiguous().to(device),
+        mouth=mouth.to(device),
+        mouth_texels=mouth_texels.to(device),
+        teeth=(canvas.part.flatten()[mouth_texels] == TEETH).to(device),
+        eye_texels=canvas.texels(EYE).to(device),
+        lash_texels=canvas.texels(LASHES).to(device),
+        brow_rows=brow_rows(canvas),
+        names=model.expression_names,
+    )

@@ -1,0 +1,86 @@
+"""Eyebrows, beards and other hair too short to be a mesh: how much of the skin it covers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyface3d.data.synthetic.canvas import BROW_LENGTH_MM, Canvas, soft
+from pyface3d.data.synthetic.draws import Draws
+
+_BARE_SHARE = 0.04
+_STROKE_ROWS, _STROKES = 48, 176
+#: No beard, stubble (shaved yesterday to last week), and short painted beards.
+_BEARD_WEIGHTS = (0.66, 0.20, 0.14)
+#: Shapes of beards: all, round the mouth, moustache, along the jaw, chin.
+_SHAPE_WEIGHTS = (0.45, 0.2, 0.15, 0.12, 0.08)
+
+
+def brow_rows(canvas: Canvas) -> slice:
+    """Rows of the chart that any brow can reach."""
+    near = (canvas.brow_across.abs() < 15) & (canvas.brow_along > -0.3) & (canvas.brow_along < 1.25)
+    rows = (near & (canvas.skin > 0)).any(1).nonzero()[:, 0]
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
+def brow_cover(canvas: Canvas, rows: slice, draws: Draws) -> Tensor:
+    """Cover of brow hair (B, rows, T) in [0, 1]: a band of leaning strokes, thinner towards its tail.
+
+    iBUG's points run along the upper part of a brow, so the hairs lie mostly below that line, and the spread of
+    their height and arch stays small: else the points' labels would be wrong.
+    """
+    size = (len(draws), 1, 1)
+    along, across = canvas.brow_along[rows], canvas.brow_across[rows]
+    bare = draws.chance(_BARE_SHARE)
+    density = torch.where(bare, draws.uniform(0.0, 0.15), draws.uniform(0.25, 1.05).clamp_max(1.0) ** 0.6)
+    thickness = 3.2 * draws.normal(0.28).exp()
+    arch, shift = draws.normal(0.7).reshape(size), draws.normal(0.6).reshape(size)
+    start, end = draws.normal(0.05).reshape(size) - 0.03, 1.0 + draws.normal(0.06).reshape(size)
+    taper, lean = draws.uniform(0.15, 0.7).reshape(size), draws.normal(0.2).reshape(size)
+    roughness, edge = draws.uniform(0.1, 0.55).reshape(size), draws.uniform(1.4, 4.2).reshape(size)
+    half = thickness.reshape(size) * (1 - taper * along.clamp(0, 1) ** 1.5)
+    middle = shift + arch * (1 - ((along - 0.65) / 0.45).square()).clamp(-1, 1) - 0.7 * half
+    off = (across - middle).abs() - half
+    ends = torch.minimum(along - start, end - along) * BROW_LENGTH_MM
+    body = torch.sigmoid(off * (-4.4 / edge)) * torch.sigmoid(ends * (4.4 / 8.0))
+    slope = torch.lerp(along.new_tensor(1.1), along.new_tensor(-0.2), along.clamp(0, 1)) + lean
+    hair = (along * BROW_LENGTH_MM - slope * across).clamp(-15, 68) + 15
+    # The two brows of a person are not mirror images hair by hair.
+    other = torch.where(canvas.position[rows][..., 0] > 0, 0.0, _STROKE_ROWS / 2)
+    row = (across + 11).clamp(0, _STROKE_ROWS / 2 - 1) + other
+    index = row.round().long() * _STROKES + (hair * 2.0).round().long().clamp(0, _STROKES - 1)
+    strokes = draws.normal(1.0, _STROKE_ROWS * _STROKES)
+    uneven = strokes.gather(1, index.flatten(1)).reshape(index.shape)
+    cover = body * (1 + roughness * uneven).clamp(0.2, 1.4)
+    return (density.reshape(size) * cover).clamp(0, 1)
+
+
+def beard_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> Tensor:
+    """Cover of beard hair and stubble (B, T, T) in [0, 1]; ``speckle`` (B, T, T) fine noise of variance 1."""
+    size = (len(draws), 1, 1)
+    kind = draws.choice(_BEARD_WEIGHTS)
+    stubble, grown = draws.uniform(0.05, 0.45), draws.uniform(0.55, 1.0)
+    amount = torch.where(kind == 0, torch.zeros_like(grown), torch.where(kind == 1, stubble, grown)).reshape(size)
+    shape = torch.where(kind == 1, torch.zeros_like(kind), draws.choice(_SHAPE_WEIGHTS)).reshape(size)
+    raise_mm, patchy = draws.normal(5.0).reshape(size), draws.uniform(0.03, 0.35).reshape(size)
+    edge = torch.where(kind == 1, draws.uniform(10.0, 22.0), draws.uniform(2.0, 9.0)).reshape(size)
+    x, y = canvas.position[..., 0].abs(), canvas.position[..., 1]
+    area = torch.sigmoid((canvas.beard_line + raise_mm) * (4.4 / edge)) * canvas.beard_floor
+    upper_lip = soft(31.0 - x, 6.0) * soft(y + 71.0, 5.0)
+    chin = soft(24.0 - x, 8.0) * soft(-76.0 - y, 4.0)
+    beside = soft(37.0 - x, 7.0) * soft(-50.0 - y, 4.0)
+    along_jaw = soft(-(y + 88.0 - 0.02 * x.square() * 0.55), 10.0)
+    shapes = torch.stack([torch.ones_like(x), beside, upper_lip, along_jaw * (1 - upper_lip), chin])
+    area = area * shapes[shape[:, 0, 0]] * soft(-1.5 - canvas.lips, 2.0)
+    # Thin under the lower lip's sides and between nose and lip's middle.
+    return (amount * area * (1 + patchy * speckle)).clamp(0, 1)
+
+
+def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> Tensor:
+    """Cover of hair cut short on the scalp (B, T, T); under a wig of hair it darkens the partings."""
+    size = (len(draws), 1, 1)
+    bald = draws.chance(0.12)
+    amount = torch.where(bald, draws.uniform(0.0, 0.25), draws.uniform(0.45, 1.0)).reshape(size)
+    back = draws.normal(5.0).clamp_min(-8).reshape(size)
+    width, grain = draws.uniform(5.0, 16.0).reshape(size), draws.uniform(0.02, 0.15).reshape(size)
+    return (amount * torch.sigmoid((canvas.scalp - back) * (4.4 / width)) * (1 + grain * speckle)).clamp(0, 1)
