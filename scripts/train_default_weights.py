@@ -58,7 +58,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--validation-seconds", type=float, default=Pace.validation_s)
     add("--print-steps", type=int, default=Pace.print_steps)
     # Fields of TrainConfig; those not given are the checkpoint's, or the defaults.
-    for name, kind in (("steps", int), ("batch", int), ("seed", int), ("reuse", int), ("frozen-stages", int)):
+    for name, kind in (
+        ("steps", int),
+        ("batch", int),
+        ("seed", int),
+        ("reuse", int),
+        ("pool", int),
+        ("frozen-stages", int),
+    ):
         add(f"--{name}", type=kind, default=argparse.SUPPRESS)
     add("--train-size", dest="size", type=int, default=argparse.SUPPRESS, help="side of the crops in pixels")
     for name in ("learning-rate", "trunk-learning-rate", "weight-decay"):

@@ -35,7 +35,8 @@ class TrainConfig:
         batch: crops a step.
         size: side of the crops in pixels.
         seed: of weights, samples and changes to them.
-        reuse: steps that each rendered batch serves, each time changed anew; rendering costs more than a step.
+        reuse: steps that each rendered sample serves, each time changed anew; rendering costs more than a step.
+        pool: rendered batches among which a step chooses.
         frozen_stages: stem and stages of the backbone that keep their ImageNet weights.
         trunk_norms: "frozen" keeps ImageNet's statistics in the backbone's batch norms, "batch" learns new ones.
         variance: learn the points' deviations; without it plain distances are minimised.
@@ -52,7 +53,8 @@ class TrainConfig:
     batch: int = 48
     size: int = 128
     seed: int = 0
-    reuse: int = 3
+    reuse: int = 4
+    pool: int = 16
     frozen_stages: int = 3
     trunk_norms: str = "frozen"
     variance: bool = True
@@ -68,7 +70,7 @@ class TrainConfig:
     weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch", 1), ("reuse", 1), ("size", 32), ("frozen_stages", 0)):
+        for name, least in (("steps", 1), ("batch", 1), ("reuse", 1), ("pool", 1), ("size", 32), ("frozen_stages", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.trunk_norms not in ("batch", "frozen"):

@@ -31,10 +31,14 @@ class SampleFeed:
         batch: samples a batch; batch n holds the samples ``n * batch`` to ``(n + 1) * batch``.
         first: number of the first batch.
         workers: rendering processes, one thread each; 0 renders in this process (on a GPU).
+
+    Attributes:
+        first: as given.
+        waited_s: seconds spent so far in `next`.
     """
 
     def __init__(self, make_sampler: Callable[[], Sampler], batch: int, first: int = 0, workers: int = 0) -> None:
-        self._batch, self._next, self._first = batch, first, first
+        self._batch, self._next, self.first = batch, first, first
         self.waited_s = 0.0
         self._sampler = make_sampler() if workers == 0 else None
         # Spawned, not forked: torch's threads do not survive a fork.
@@ -72,7 +76,7 @@ class SampleFeed:
         if self._sampler is not None:
             samples = render_samples(self._sampler, number * self._batch, self._batch)
         else:
-            samples = self._receive((number - self._first) % len(self._processes))
+            samples = self._receive((number - self.first) % len(self._processes))
         self.waited_s += time.perf_counter() - began
         return samples
 

@@ -24,6 +24,7 @@ from pyface3d.train.measures import answers, photo_measures, sample_measures
 from pyface3d.train.monitor import Monitor
 from pyface3d.train.objective import loss_parts
 from pyface3d.train.photos import PhotoSet
+from pyface3d.train.pool import SamplePool, first_batch
 from pyface3d.train.samples import Sampler, Samples
 from pyface3d.train.schedule import averaged_network, make_optimizer, set_rates, set_training
 
@@ -174,18 +175,14 @@ def run_training(
     config, pace = trainer.config, pace or Pace()
     with atomic_file(folder / "config.json") as stream:
         stream.write(config.to_json().encode())
-    first = trainer.step // config.reuse
-    with (
-        Monitor(folder) as monitor,
-        SampleFeed(make_sampler, config.batch, first, workers) as feed,
-    ):
+    first = first_batch(trainer.step, config)
+    with Monitor(folder) as monitor, SampleFeed(make_sampler, config.batch, first, workers) as feed:
+        pool = SamplePool(feed, config, trainer.device)
         began = checked = printed = stored = time.monotonic()
         sums: dict[str, float] = {}
-        printed_step, waited, samples = trainer.step, 0.0, None
+        printed_step, waited = trainer.step, 0.0
         while trainer.step < config.steps:
-            if samples is None or trainer.step % config.reuse == 0:
-                samples = feed.next().to(trainer.device)
-            for name, value in trainer.train_step(samples).items():
+            for name, value in trainer.train_step(pool.draw(trainer.step)).items():
                 sums[name] = sums.get(name, 0.0) + value
             now, done = time.monotonic(), trainer.step - printed_step
             if done >= pace.print_steps or trainer.step == config.steps:
