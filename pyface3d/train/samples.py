@@ -28,7 +28,7 @@ class FaceSource:
 
     Attributes:
         assets: packed file; None for procedural content.
-        size, seed, device, occluders: see `pyface3d.data.synthetic.engine.SyntheticFaces`.
+        size, seed, device: see `pyface3d.data.synthetic.engine.SyntheticFaces`; occluders is its ``covered``.
     """
 
     assets: str | None
@@ -40,7 +40,7 @@ class FaceSource:
     def __call__(self) -> Any:
         from pyface3d.data.synthetic.engine import SyntheticFaces
 
-        return SyntheticFaces(self.assets, self.size, self.seed, self.device, occluders=self.occluders)
+        return SyntheticFaces(self.assets, self.size, self.seed, self.device, covered=self.occluders)
 
 
 @dataclass(frozen=True)
