@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from pyface3d.detect.landmarks import landmarks68
 from pyface3d.errors import AssetError, InputError
 from pyface3d.evaluate.annotated_faces import AnnotatedFace, face_at
 from pyface3d.evaluate.onnx_peers import OPENSEEFACE_FILE, OpenSeeFace
+
+if TYPE_CHECKING:
+    from pyface3d.detect.face_points import FacePointPredictor
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class _Ours:
     """Our landmarks of a face, by the shipped weights or those of a file."""
 
     def __init__(self, weights: Path | None = None) -> None:
-        self._predictor = None if weights is None else _predictor(weights)
+        self._predictor = None if weights is None else predictor_of(weights)
 
     def _answer(self, image: NDArray[np.uint8], face: Face) -> Answer:
         if self._predictor is None:
@@ -175,7 +178,12 @@ class _Given(_Ours):
         return self._answer(sight.image, sight.given)
 
 
-def _predictor(weights: Path) -> Any:
+def predictor_of(weights: Path) -> FacePointPredictor:
+    """Our landmark network with the weights of a file.
+
+    Raises:
+        AssetError: the file is missing, damaged, or not of this network.
+    """
     from pyface3d.detect.face_points import FacePointPredictor
     from pyface3d.io.weights import read_weights
     from pyface3d.networks.face_points import face_points_network
