@@ -17,8 +17,8 @@ from pyface3d.networks.face_points import FacePoints
 
 TITLE = "Landmark network"
 NOTES = """
-The network with drawn weights (its time does not depend on them), float32. *A photo*: the demo portrait, 512²: faces are
-detected, the best one is cut out and looked at twice, the second time as a mirror image too. *dlib* is its 68-point
+The network with drawn weights (its time does not depend on them), float32. *A photo*: the demo portrait, 512²: faces
+are detected, the best one is cut out and looked at twice, the second time as a mirror image too. *dlib* is its 68-point
 predictor on the same face, asked once, where the extra `dlib-models` is installed; its detector's time is not in it.
 Checked: a batch against its crops one by one; that the portrait's face is found.
 """

@@ -39,7 +39,7 @@ from pyface3d.systems.inputs import expand_inputs
 Picture = NDArray[np.uint8]
 TRUTH, SEEN, HIDDEN, DENSE = (60, 230, 60), (0, 230, 255), (255, 140, 0), (190, 190, 190)
 CAPTION = 26  # pixels of text under a picture
-MARGIN = 1.7  # side of a tile over the larger side of the face's box
+MARGIN = 1.3  # side of a tile over the larger side of what it must show
 UNSURE = 0.1  # deviation over the eyes' distance at which a point is drawn in full red
 SIDE = math.radians(45)
 
@@ -143,16 +143,17 @@ def photo_sheet(options: argparse.Namespace) -> list[Picture]:
 def _photo_row(image: Picture, name: str, predictor: FacePointPredictor, options: argparse.Namespace) -> Picture:
     faces = detect_faces(image)
     found = predictor.predict(image, faces[:1] or [_middle(image)])[0]
-    about = found.points[:68]
+    marks, size = found.points[:68], found.crop.width
+    about = found.crop.to_image(np.array([[0, 0], [size, 0], [0, size], [size, size]]) * 0.8 + 0.1 * size)
     plain, marked, dense = (Tile.about(image, about, options.size) for _ in range(3))
-    marked.circles(about, 2 * found.sigma[:68], colors_of(found))
-    marked.dots(about, colors_of(found), 1.6)
+    marked.circles(marks, 2 * found.sigma[:68], colors_of(found))
+    marked.dots(marks, colors_of(found), 1.6)
     dense.dots(found.points[68:], sigma_colors(found), 1.8)
     seen = 100 * float((found.visible > 0.5).mean())
     cells = [
         plain.text(name[:40] if faces else f"{name[:28]}: no face found"),
         marked.text(f"score {found.score:.2f}, {seen:.0f} % of the points visible"),
-        dense.text(f"σ {100 * float(np.median(found.sigma / eye_distance(about))):.1f} % of the eyes' distance"),
+        dense.text(f"sigma {100 * float(np.median(found.sigma) / eye_distance(marks)):.1f} % of the eyes' distance"),
     ]
     result = reconstruct(image, fit=options.fit, max_faces=1)[0]
     overlay = result.overlay(image)
