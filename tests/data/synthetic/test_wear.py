@@ -57,7 +57,8 @@ def test_detail_stays_in_range(model):
     sample = torch.arange(8).repeat_interleave(mesh.num_verts)
     part = mesh.vertex_part.repeat(8)
     albedo, opacity, gloss = detail(wear, part, wear.coordinates.flatten(0, 1), sample, wear.color.flatten(0, 1))
-    for value in (albedo, opacity, gloss):
+    for value in (albedo, opacity, gloss[:, 1]):
         assert float(value.min()) >= 0 and float(value.max()) <= 1
+    assert float(gloss[:, 0].min()) >= 0 and float(gloss[:, 0].max()) <= 20
     hair = part == Part.HAIR
     assert float((opacity[hair] > 0.5).float().mean()) > 0.5 and float((opacity[hair] < 0.5).float().mean()) > 0.02

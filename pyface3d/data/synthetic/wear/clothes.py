@@ -88,9 +88,10 @@ def column_angles() -> Tensor:
     return torch.arange(COLUMNS, dtype=torch.float32) * (2 * torch.pi / COLUMNS)
 
 
-def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
+def draw_one(rng: np.random.Generator, suit: bool) -> dict[str, np.ndarray | float | int]:
     u = rng.uniform
     collar = COLLARS[rng.choice(len(COLLARS), p=[0.38, 0.14, 0.1, 0.26, 0.12])]
+    collar = "shirt" if suit else collar
     side = {"turtle": 0.8, "hood": u(1.8, 2.6), "shirt": u(1.6, 2.2), "band": u(1.4, 2.4)}.get(collar, u(2.0, 4.5))
     front = side + (u(0.0, 0.5) if collar in ("turtle", "band", "hood") else u(0.3, 3.0))
     return {
@@ -112,25 +113,12 @@ def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
     }
 
 
-def stack(rows: list[dict[str, np.ndarray | float | int]], device: torch.device | str) -> ClothesDraws:
-    return ClothesDraws(
-        **{
-            name: torch.as_tensor(
-                np.stack([np.asarray(row[name]) for row in rows]),
-                dtype=torch.int64 if name == "collar" else torch.float32,
-                device=device,
-            )
-            for name in rows[0]
-        }
-    )
-
-
 def clothes_faces() -> tuple[Tensor, Tensor, Tensor]:
     """Body, clothes, collar."""
     return tuple(grid_faces(rows, COLUMNS, closed=True) for rows in (BODY_ROWS, CLOTHES_ROWS, COLLAR_ROWS))  # type: ignore[return-value]
 
 
-def place_clothes(draws: ClothesDraws, verts: Tensor, rim: NeckRim, folds: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def place_clothes(draws: ClothesDraws, verts: Tensor, rim: NeckRim, folds: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Body, clothes and collar below heads (B, V, 3) as (verts, coordinates) each.
 
     ``folds`` is cloth noise of unit variance per clothes vertex, (B, CLOTHES_ROWS, COLUMNS).
@@ -159,6 +147,7 @@ def place_clothes(draws: ClothesDraws, verts: Tensor, rim: NeckRim, folds: Tenso
     rings = rings + shift * verts.new_tensor([1.0, 1.0, 1.0])
     rows = torch.arange(1, BODY_ROWS).to(verts)
     turned = ((rows - 1) / 3).clamp(0, 1)
+    upright = torch.cat([loop[:, None], rings], dim=1)
     rings = _turn(rings, draws.turn, turned)
     body = torch.cat([loop[:, None], rings], dim=1)
     uv = rim.uv.expand(batch, BODY_ROWS, COLUMNS, 2)
@@ -174,7 +163,13 @@ def place_clothes(draws: ClothesDraws, verts: Tensor, rim: NeckRim, folds: Tenso
     outwards = torch.nn.functional.normalize((surface - middle) + surface.new_tensor([0.0, 12.0, 0.0]), dim=-1)
     lift = draws.thickness[:, None, None] + draws.folds[:, None, None] * folds.clamp(-1.2, 2) * (0.2 + 0.8 * step)
     clothes = surface + outwards * lift.clamp_min(1.2)[..., None]
-    clothes_at = torch.stack([surface[..., 0], surface[..., 1] + 0.6 * surface[..., 2].abs(), 50 + 0 * lift], dim=-1)
+    flat = _ring_at(upright, at)[..., :2]  # patterns lie on the body as it stands upright
+    clothes_at = torch.cat([flat, torch.full_like(flat[..., :1], 50.0)], dim=-1)
+    # The skin under the clothes draws in, so that it never shows between their coarser rings.
+    row = torch.arange(BODY_ROWS).to(verts)[None, :, None]
+    hidden = ((row - begin[:, None] - 0.6) / 0.6).clamp(0, 1)[..., None]
+    inner = torch.nn.functional.normalize((body - body.mean(dim=2, keepdim=True)), dim=-1)
+    body = body - hidden * (14 * inner + body.new_tensor([0.0, 14.0, 0.0]))
 
     # The collar: a band from inside the neckline up, leaning outwards; a shirt's folds down again.
     edge, away = clothes[:, 0], outwards[:, 0] * verts.new_tensor([1.0, 0.0, 1.0])
@@ -194,11 +189,8 @@ def place_clothes(draws: ClothesDraws, verts: Tensor, rim: NeckRim, folds: Tenso
     collar = collar - away[:, None] * 1.5
     u_mm = (angle * 60).expand(batch, COLLAR_ROWS, -1)
     collar_at = torch.stack([u_mm, t * height + 0 * u_mm, torch.full_like(u_mm, 50.0)], dim=-1)
-    return {
-        "skin": (body.flatten(1, 2), body_at.flatten(1, 2)),
-        "clothes": (clothes.flatten(1, 2), clothes_at.flatten(1, 2)),
-        "collar": (collar.flatten(1, 2), collar_at.flatten(1, 2)),
-    }
+    pairs = ((body, body_at), (clothes, clothes_at), (collar, collar_at))
+    return [(points.flatten(1, 2), at.flatten(1, 2)) for points, at in pairs]
 
 
 def _ring_at(body: Tensor, at: Tensor) -> Tensor:

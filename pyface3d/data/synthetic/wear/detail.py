@@ -44,7 +44,8 @@ def detail(
 
     Returns:
         albedo (N, 3) linear RGB (of `Part.SKIN`: a factor on the head's albedo at chart ``coordinates[:, :2]``);
-        opacity (N,) in [0, 1] (below 0.5 the point hides nothing); gloss (N, 2): specular strength and roughness.
+        opacity (N,) in [0, 1] (below 0.5 the point hides nothing); gloss (N, 2): strength of the shine (1: a plain
+        dielectric, metals up to 20) and roughness in (0, 1].
     """
     look = wear.look[sample, part]
     material = look[:, Look.MATERIAL].round().long()
@@ -61,20 +62,24 @@ def detail(
 def _hair(tile: Tensor, look: Tensor, at: Tensor, color: Tensor) -> tuple[Tensor, Tensor]:
     u, v, coverage = at.unbind(dim=1)
     scale = look[:, Look.SCALE]
-    across = (u + look[:, Look.SHEAR] * v) * scale + look[:, Look.SEED_U]
-    noise = look_up(tile, across, v * scale * 0.35 + look[:, Look.SEED_V])
-    wide = look_up(tile, across * 0.31, v * scale * 0.2 + look[:, Look.SEED_U])
-    streak = 0.55 * noise[:, FINE] + 0.45 * noise[:, COARSE] + 0.4 * wide[:, COARSE]
-    light = (look[:, Look.CONTRAST] * streak).exp()
-    # A band where strands turn towards the light, broken up by the streaks.
-    band = torch.exp(-(((v - 62 + 8 * wide[:, CLOUD]) / 16) ** 2)) + 0.5 * torch.exp(-(((v - 130) / 22) ** 2))
-    shine = look[:, Look.SPECULAR] * band * (0.6 + 0.4 * noise[:, COARSE]).clamp_min(0)
+    seed_u, seed_v = look[:, Look.SEED_U], look[:, Look.SEED_V]
+    wander = look_up(tile, u * 0.0055 + seed_v, v * 0.004 + seed_u)[:, CLOUD]
+    across = (u + look[:, Look.SHEAR] * v + look[:, Look.WAVE] * wander) * scale + seed_u
+    noise = look_up(tile, across, v * scale * 0.35 + seed_v)
+    wide = look_up(tile, across * 0.37, v * scale * 0.25 + seed_u)
+    curls = look_up(tile, across * 1.4, v * scale * 1.4 + seed_v)
+    fine = torch.lerp(noise[:, FINE], curls[:, GRAIN], look[:, Look.CURL])
+    clumps = torch.lerp(0.6 * noise[:, COARSE] + 0.8 * wide[:, COARSE], 1.2 * curls[:, CLOUD], look[:, Look.CURL])
+    light = (look[:, Look.CONTRAST] * (0.6 * fine + 0.7 * clumps)).exp()
+    # Bands where strands turn towards the light, broken up by the clumps.
+    band = torch.exp(-(((v - 58 + 14 * wander) / 17) ** 2)) + 0.6 * torch.exp(-(((v - 150 + 20 * wander) / 26) ** 2))
+    shine = 0.22 * look[:, Look.SPECULAR] * band * (0.7 + 0.5 * clumps).clamp_min(0)
     second = look[:, [Look.RED, Look.GREEN, Look.BLUE]]
-    mixed = torch.lerp(color, second, torch.sigmoid(3 * wide[:, CLOUD] + 1.5 * noise[:, COARSE] - 2)[:, None])
-    albedo = mixed * light[:, None] + shine[:, None] * (0.06 + 0.5 * mixed)
-    edge = coverage + look[:, Look.EDGE] * (0.7 * noise[:, FINE] + 0.7 * noise[:, COARSE] + 0.5 * wide[:, COARSE])
-    there = 0.5 + edge / 3.0
-    thin = (look[:, Look.DENSITY] - 0.5) * 5 + 1.2 * noise[:, FINE] + 0.8 * noise[:, COARSE]
+    mixed = torch.lerp(color, second, torch.sigmoid(2 * wide[:, CLOUD] + 2 * clumps - 2)[:, None])
+    albedo = mixed * (light + 1.5 * shine)[:, None] + 0.02 * shine[:, None]
+    edge = coverage + look[:, Look.EDGE] * (0.35 * fine + 0.9 * clumps)
+    there = 0.5 + edge / (2 * look[:, Look.FADE].clamp_min(0.3))
+    thin = (look[:, Look.DENSITY] - 0.5) * 5 + fine + clumps
     return albedo.clamp(0, 1), torch.minimum(there, thin + 0.5).clamp(0, 1)
 
 
@@ -99,8 +104,23 @@ def _fabric(tile: Tensor, look: Tensor, at: Tensor, color: Tensor) -> tuple[Tens
     ):
         amount = torch.where(pattern == kind, value, amount)
     albedo = torch.lerp(color, second, amount[:, None])
+    suit = pattern == Pattern.SUIT
+    if bool(suit.any()):
+        albedo = torch.where(suit[:, None], _suit(u, v, color, second, look), albedo)
     weave = (look[:, Look.CONTRAST] * (0.7 * noise[:, GRAIN] + 0.5 * noise[:, CLOUD])).exp()
     return (albedo * weave[:, None]).clamp(0, 1), torch.ones_like(u)
+
+
+def _suit(u: Tensor, v: Tensor, jacket: Tensor, shirt: Tensor, look: Tensor) -> Tensor:
+    """Jacket, shirt and tie over the chest: u to the side and v upwards in mm, in the body's frame."""
+    down = (-150 - v).clamp_min(0)
+    opening = 62 - 0.28 * down
+    albedo = torch.where((u.abs() < opening)[:, None], shirt, jacket)
+    lapel = (u.abs() > opening) & (u.abs() < opening + 30 - 0.05 * down) & (down < 200)
+    edge = (u.abs() - opening - 30 + 0.05 * down).abs() < 1.5
+    albedo = torch.where(lapel[:, None], jacket * 1.15, albedo) * torch.where(edge & (down < 200), 0.55, 1.0)[:, None]
+    tie = (u.abs() < 10 + 0.05 * down) & (look[:, Look.OPACITY] > 0.5)
+    return torch.where(tie[:, None], look[:, [Look.RED3, Look.GREEN3, Look.BLUE3]], albedo)
 
 
 def _stripe(x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def draw_one(rng: np.random.Generator, worn: bool, dark: bool) -> dict[str, np.n
     kind = SHAPES[rng.choice(len(shares), p=shares / shares.sum())]
     if kind == "shield" and not dark:
         kind = "square"
-    width = u(21.5, 27.5) * (1.1 if dark else 1.0)
+    width = u(22.5, 28.5) * (1.08 if dark else 1.0)
     aspect = {"round": u(0.88, 1.0), "aviator": u(0.8, 0.95), "oval": u(0.58, 0.78), "shield": u(0.6, 0.8)}.get(
         kind, u(0.55, 0.85)
     )
@@ -98,7 +98,7 @@ def draw_one(rng: np.random.Generator, worn: bool, dark: bool) -> dict[str, np.n
         "half_height": width * aspect,
         "power": power,
         "droop": {"aviator": u(0.15, 0.35), "cat": -u(0.15, 0.35)}.get(kind, rng.normal(0.03, 0.04)),
-        "gap": 1.5 if kind == "shield" else u(7.5, 11.0),
+        "gap": 1.5 if kind == "shield" else u(7.5, 11.5),
         "rim": rim,
         "depth": rim * u(0.8, 1.3) + 0.2 * (rim > 0),
         "lower": 0.0 if kind == "half" else 1.0,
@@ -111,19 +111,6 @@ def draw_one(rng: np.random.Generator, worn: bool, dark: bool) -> dict[str, np.n
         "vertex": u(1.0, 4.0),
         "skew": rng.normal(0, 0.02),
     }
-
-
-def stack(rows: list[dict[str, np.ndarray | float | int]], device: torch.device | str) -> GlassesDraws:
-    return GlassesDraws(
-        **{
-            name: torch.as_tensor(
-                np.stack([np.asarray(row[name]) for row in rows]),
-                dtype=torch.int64 if name == "shape" else torch.float32,
-                device=device,
-            )
-            for name in rows[0]
-        }
-    )
 
 
 def rim_faces() -> Tensor:
@@ -149,11 +136,11 @@ def _tube(path: Tensor, inwards: Tensor, forwards: Tensor, in_plane: Tensor, dee
     return (path[:, :, None] + ring).flatten(1, 2)
 
 
-def place_glasses(draws: GlassesDraws, verts: Tensor, anchors: Anchors) -> tuple[Tensor, Tensor, Tensor]:
+def place_glasses(draws: GlassesDraws, verts: Tensor, anchors: Anchors) -> list[tuple[Tensor, Tensor]]:
     """Frames and lenses on neutral heads (B, V, 3).
 
     Returns:
-        frame verts (B, Wr, 3), lens verts (B, Wl, 3), lens coordinates (B, Wl, 3): x and y in [-1, 1] across the lens.
+        verts and coordinates (B, n, 3) of the frames, then of the lenses, whose x and y run from -1 to 1 across.
     """
     batch = len(verts)
     right, left = verts[:, anchors.right_eye].mean(dim=1), verts[:, anchors.left_eye].mean(dim=1)
@@ -225,13 +212,11 @@ def place_glasses(draws: GlassesDraws, verts: Tensor, anchors: Anchors) -> tuple
     for side, number in ((-1.0, 0), (1.0, 1)):
         hinge = place(lens_point(torch.full_like(wrap[:, None], 1.0), torch.full_like(wrap[:, None], 0.35)), side)
         ear = verts[:, anchors.ears[number]].mean(dim=1, keepdim=True) + verts.new_tensor([side * 2.0, 2.0, 0.0])
-        # Out past the temple first, then straight back, then down behind the ear.
-        hip = torch.cat(
-            [torch.maximum(hinge[..., :1] * side, ear[..., :1] * side - 1.0) * side, hinge[..., 1:]], dim=-1
-        )
-        hip = hip - verts.new_tensor([0.0, 0.0, 6.0])
+        # Round the corner of the frame, back with a slight bow that clears the temples, then down behind the ear.
+        hip = hinge + verts.new_tensor([side * 2.0, 0.0, -5.0])
         straight = torch.lerp(hip, ear, ((t - 0.12) / 0.73).clamp(0, 1))
         path = torch.lerp(hinge, straight, (t / 0.12).clamp(0, 1))
+        path = path + (torch.pi * t).sin() * verts.new_tensor([side * 4.0, 0.0, 0.0])
         hook = ((t - 0.85) / 0.15).clamp(0, 1)
         path = path - hook * verts.new_tensor([0.0, 14.0, 16.0])
         up = verts.new_tensor([0.0, 1.0, 0.0]).expand(batch, TEMPLE, 3)
@@ -247,4 +232,5 @@ def place_glasses(draws: GlassesDraws, verts: Tensor, anchors: Anchors) -> tuple
     coordinates = torch.stack([lens_x, lens_y, torch.full_like(lens_x, 50.0)], dim=-1)
     mirrored = coordinates * coordinates.new_tensor([-1.0, 1.0, 1.0])
     lenses = torch.cat([place(lens, -1.0), place(lens, 1.0)], dim=1)
-    return torch.cat(frames, dim=1), lenses, torch.cat([mirrored, coordinates], dim=1)
+    frame = torch.cat(frames, dim=1)
+    return [(frame, torch.zeros_like(frame)), (lenses, torch.cat([mirrored, coordinates], dim=1))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,6 +67,7 @@ class HairDraws:
     lift: Tensor  # mm added above the forehead
     lumps: Tensor  # mm
     lump_scale: Tensor  # tiles per mm
+    lump_length: Tensor  # lumps' frequency down the hair against that across
     slope: Tensor  # mm inwards per mm down
     ear: Tensor  # mm added over the ears
     part: Tensor  # azimuth-like position of the parting, mm
@@ -83,9 +85,11 @@ def draw_color(rng: np.random.Generator) -> np.ndarray:
     return np.clip(bright if dyed else color, 0.004, 0.75)
 
 
-def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
+def draw_one(rng: np.random.Generator, only: str | None = None) -> dict[str, Any]:
+    """One head of hair; ``only`` a certain style."""
     shares = np.array(_SHARES)
     style = HAIR_STYLES[rng.choice(len(_SHARES), p=shares / shares.sum())]
+    style = only or style
     u = rng.uniform
     azimuth = np.degrees(charts.azimuths().numpy())
     natural = np.array(_NATURAL)
@@ -95,7 +99,7 @@ def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
     if style == "receding":
         natural[:4] -= u(0.08, 0.3) + np.array([0, 0.5, 1, 0.8]) * u(0.0, 0.22)
     hairline = np.interp(np.abs(azimuth), _AZIMUTHS, natural) + 0.02 * rng.normal() * np.sin(np.radians(azimuth))
-    out: dict[str, np.ndarray | float | int] = {
+    out: dict[str, Any] = {
         "style": HAIR_STYLES.index(style),
         "color": draw_color(rng),
         "hairline": hairline,
@@ -111,6 +115,7 @@ def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
         "lift": 0.0,
         "lumps": u(0.5, 2.0),
         "lump_scale": 1 / u(80, 200),
+        "lump_length": 0.7 if style == "afro" else rng.choice([u(0.05, 0.2), u(0.2, 0.8)], p=[0.65, 0.35]),
         "slope": u(0.0, 0.25),
         "ear": 0.0,
         "part": rng.normal(0, 25),
@@ -118,18 +123,19 @@ def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
         "tail": np.zeros(7),
     }
     if style == "short":
-        out["thickness"] = u(1.5, 14)
-        out["lift"] = rng.choice([0.0, u(2, 22)])
+        out["thickness"] = np.exp(u(np.log(2), np.log(24)))
+        out["lift"] = rng.choice([0.0, u(2, 24)])
         if rng.random() < 0.3:
             out["fringe"], out["tip"] = u(0.7, 0.85), u(0.2, 0.6)
     elif style == "side_part":
         side = rng.choice([-1.0, 1.0])
-        out.update(fringe=u(0.68, 0.86), fringe_slope=side * u(0.05, 0.3), lift=u(3, 16), tip=u(0.2, 0.6))
+        out.update(fringe=u(0.68, 0.86), fringe_slope=side * u(0.05, 0.3))
+        out.update(lift=u(3, 20), tip=u(0.2, 0.6), thickness=u(5, 20))
         out["part"] = -side * u(20, 45)
         if rng.random() < 0.35:
             out["long"], out["ear"] = np.full(2, u(1.3, 1.7)), u(6, 14)
     elif style == "fringe":
-        out.update(fringe=u(0.80, 1.02), tip=u(0.4, 0.9), thickness=u(6, 14))
+        out.update(fringe=u(0.80, 1.02), tip=u(0.25, 0.7), thickness=u(8, 22), fringe_slope=rng.normal(0, 0.06))
         if rng.random() < 0.55:
             out["long"], out["ear"] = u(1.4, 3.8) + rng.normal(0, 0.05, 2), u(8, 16)
     elif style in ("long", "curtain"):
@@ -138,12 +144,13 @@ def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
             out["front"] = np.radians(u(32, 55)) + np.radians(rng.normal(0, 7, 2))
         elif rng.random() < 0.4:  # behind the ears
             out["front"] = np.radians(u(75, 112)) + np.radians(rng.normal(0, 8, 2))
-        out.update(thickness=u(5, 20), tip=u(0.3, 0.9), ear=u(0, 16), lumps=u(1, 5), ramp=np.radians(u(8, 45)))
+        out.update(thickness=u(9, 30), tip=u(0.25, 0.9), ear=u(0, 14), lumps=u(1, 6))
+        out.update(ramp=np.radians(u(8, 50)), lift=u(0, 16))
         if rng.random() < 0.25:
             out.update(fringe=u(0.75, 1.0), fringe_slope=rng.normal(0, 0.12))
     elif style == "bob":
         out["long"] = u(1.7, 2.45) + rng.normal(0, 0.03, 2)
-        out.update(thickness=u(8, 24), tip=u(0.5, 1.0), ear=u(8, 16), slope=u(-0.1, 0.25), ramp=np.radians(u(6, 30)))
+        out.update(thickness=u(12, 30), tip=u(0.5, 1.0), ear=u(8, 16), slope=u(-0.1, 0.25), ramp=np.radians(u(6, 30)))
         if rng.random() < 0.5:
             out.update(fringe=u(0.78, 1.0))
     elif style == "afro":
@@ -162,19 +169,6 @@ def draw_one(rng: np.random.Generator) -> dict[str, np.ndarray | float | int]:
     elif style in ("receding", "crown_bald"):
         out["thickness"] = u(1.5, 9)
     return out
-
-
-def stack(rows: list[dict[str, np.ndarray | float | int]], device: torch.device | str) -> HairDraws:
-    return HairDraws(
-        **{
-            name: torch.as_tensor(
-                np.stack([np.asarray(row[name]) for row in rows]),
-                dtype=torch.int64 if name == "style" else torch.float32,
-                device=device,
-            )
-            for name in rows[0]
-        }
-    )
 
 
 def hair_limit(draws: HairDraws) -> Tensor:
@@ -242,7 +236,7 @@ def place_hair(
     noise = look_up(
         tile,
         u_mm * draws.lump_scale[:, None, None] + draws.seed[:, 0, None, None],
-        v_mm * draws.lump_scale[:, None, None] * 0.7 + draws.seed[:, 1, None, None],
+        v_mm * draws.lump_scale[:, None, None] * draws.lump_length[:, None, None] + draws.seed[:, 1, None, None],
     )
     body = _smooth(coverage / 28)
     thickness = draws.thickness[:, None, None] * (draws.tip[:, None, None] + (1 - draws.tip[:, None, None]) * body)

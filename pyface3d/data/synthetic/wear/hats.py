@@ -58,19 +58,6 @@ def draw_one(rng: np.random.Generator, kind: str) -> dict[str, np.ndarray | floa
     }
 
 
-def stack(rows: list[dict[str, np.ndarray | float | int]], device: torch.device | str) -> HatDraws:
-    return HatDraws(
-        **{
-            name: torch.as_tensor(
-                np.stack([np.asarray(row[name]) for row in rows]),
-                dtype=torch.int64 if name == "kind" else torch.float32,
-                device=device,
-            )
-            for name in rows[0]
-        }
-    )
-
-
 def hat_edge(draws: HatDraws) -> Tensor:
     """q of the hat's lower edge over each azimuth, (B, COLUMNS); 0 where no hat is worn."""
     azimuth = charts.azimuths().to(draws.thickness)[None]
@@ -84,7 +71,7 @@ def hat_faces() -> tuple[Tensor, Tensor]:
     return grid_faces(ROWS, COLUMNS, closed=True), grid_faces(BRIM_ROWS, COLUMNS, closed=True)
 
 
-def place_hat(draws: HatDraws, hanging: Tensor, chart: HeadChart) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def place_hat(draws: HatDraws, hanging: Tensor, chart: HeadChart) -> list[tuple[Tensor, Tensor]]:
     """Crown and brim on heads whose hanging surface is (B, ROWS, COLUMNS, 3).
 
     Returns:
@@ -128,4 +115,5 @@ def place_hat(draws: HatDraws, hanging: Tensor, chart: HeadChart) -> tuple[Tenso
     brim = rim[:, None] + heading[:, None] * out[..., None]
     brim = brim - torch.stack([0 * down, down, 0 * down], dim=-1)
     brim_at = torch.stack([u_mm[:, :1].expand_as(out), 200 + out, torch.full_like(out, 50.0)], dim=-1)
-    return crown.flatten(1, 2), coordinates.flatten(1, 2), brim.flatten(1, 2), brim_at.flatten(1, 2)
+    pairs = ((crown, coordinates), (brim, brim_at))
+    return [(points.flatten(1, 2), at.flatten(1, 2)) for points, at in pairs]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,6 +66,12 @@ class Look(IntEnum):
     SIZE = 13  # of the pattern, mm; of glass: how much the tint fades downwards, 0 to 1
     SHEAR = 14  # mm of streak shift per mm along the strand
     DENSITY = 15  # share of strands that are there, 0 to 1
+    WAVE = 16  # mm by which strands wander sideways
+    CURL = 17  # 0 strands, 1 curls without direction
+    FADE = 18  # mm over which the edge of hair goes from dense to nothing
+    RED3 = 19  # third colour, linear: the tie of a suit
+    GREEN3 = 20
+    BLUE3 = 21
 
 
 LOOKS = len(Look)
@@ -117,6 +126,20 @@ class Wear:
     look: Tensor
     worn: Tensor
     style: Tensor
+
+
+Draw = TypeVar("Draw")
+
+
+def stacked(kind: type[Draw], rows: Sequence[Mapping[str, np.ndarray | float | int]], device: torch.device) -> Draw:
+    """B samples' draws as one ``kind`` (a dataclass of tensors with B first): float32, integers int64."""
+
+    def join(name: str) -> Tensor:
+        values = np.stack([np.asarray(row[name]) for row in rows])
+        dtype = torch.int64 if values.dtype.kind == "i" else torch.float32
+        return torch.as_tensor(values, dtype=dtype, device=device)
+
+    return kind(**{name: join(name) for name in rows[0]})
 
 
 def grid_faces(rows: int, columns: int, *, closed: bool, first: int = 0) -> Tensor:
