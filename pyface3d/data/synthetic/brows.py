@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyface3d.data.synthetic.canvas import BROW_LENGTH_MM, Canvas, soft
+from pyface3d.data.synthetic.canvas import BROW_LENGTH_MM, Band, Canvas, soft
 from pyface3d.data.synthetic.draws import Draws
 
 _BARE_SHARE = 0.04
@@ -16,21 +16,14 @@ _BEARD_WEIGHTS = (0.66, 0.20, 0.14)
 _SHAPE_WEIGHTS = (0.45, 0.2, 0.15, 0.12, 0.08)
 
 
-def brow_rows(canvas: Canvas) -> slice:
-    """Rows of the chart that any brow can reach."""
-    near = (canvas.brow_across.abs() < 15) & (canvas.brow_along > -0.3) & (canvas.brow_along < 1.25)
-    rows = (near & (canvas.skin > 0)).any(1).nonzero()[:, 0]
-    return slice(int(rows[0]), int(rows[-1]) + 1)
-
-
-def brow_cover(canvas: Canvas, rows: slice, draws: Draws) -> Tensor:
+def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     """Cover of brow hair (B, rows, T) in [0, 1]: a band of leaning strokes, thinner towards its tail.
 
     iBUG's points run along the upper part of a brow, so the hairs lie mostly below that line, and the spread of
     their height and arch stays small: else the points' labels would be wrong.
     """
     size = (len(draws), 1, 1)
-    along, across = canvas.brow_along[rows], canvas.brow_across[rows]
+    along, across = canvas.brow_along, canvas.brow_across
     bare = draws.chance(_BARE_SHARE)
     density = torch.where(bare, draws.uniform(0.0, 0.15), draws.uniform(0.25, 1.05).clamp_max(1.0) ** 0.6)
     thickness = 3.2 * draws.normal(0.28).exp()
@@ -46,7 +39,7 @@ def brow_cover(canvas: Canvas, rows: slice, draws: Draws) -> Tensor:
     slope = torch.lerp(along.new_tensor(1.1), along.new_tensor(-0.2), along.clamp(0, 1)) + lean
     hair = (along * BROW_LENGTH_MM - slope * across).clamp(-15, 68) + 15
     # The two brows of a person are not mirror images hair by hair.
-    other = torch.where(canvas.position[rows][..., 0] > 0, 0.0, _STROKE_ROWS / 2)
+    other = torch.where(canvas.position[..., 0] > 0, 0.0, _STROKE_ROWS / 2)
     row = (across + 11).clamp(0, _STROKE_ROWS / 2 - 1) + other
     index = row.round().long() * _STROKES + (hair * 2.0).round().long().clamp(0, _STROKES - 1)
     strokes = draws.normal(1.0, _STROKE_ROWS * _STROKES)
@@ -55,29 +48,37 @@ def brow_cover(canvas: Canvas, rows: slice, draws: Draws) -> Tensor:
     return (density.reshape(size) * cover).clamp(0, 1)
 
 
-def beard_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> Tensor:
-    """Cover of beard hair and stubble (B, T, T) in [0, 1]; ``speckle`` (B, T, T) fine noise of variance 1."""
-    size = (len(draws), 1, 1)
+def beard_cover(band: Band, speckle: Tensor, draws: Draws, cover: Tensor) -> None:
+    """Add beards and stubble to ``cover`` (B, T, T); ``speckle`` (B, T, T) is fine noise of variance 1."""
     kind = draws.choice(_BEARD_WEIGHTS)
-    stubble, grown = draws.uniform(0.05, 0.45), draws.uniform(0.55, 1.0)
-    amount = torch.where(kind == 0, torch.zeros_like(grown), torch.where(kind == 1, stubble, grown)).reshape(size)
-    shape = torch.where(kind == 1, torch.zeros_like(kind), draws.choice(_SHAPE_WEIGHTS)).reshape(size)
-    raise_mm, patchy = draws.normal(5.0).reshape(size), draws.uniform(0.03, 0.35).reshape(size)
-    edge = torch.where(kind == 1, draws.uniform(10.0, 22.0), draws.uniform(2.0, 9.0)).reshape(size)
+    amount = torch.where(kind == 1, draws.uniform(0.05, 0.45), draws.uniform(0.55, 1.0))
+    shape = torch.where(kind == 1, torch.zeros_like(kind), draws.choice(_SHAPE_WEIGHTS))
+    raise_mm, patchy = draws.normal(5.0), draws.uniform(0.03, 0.35)
+    edge = torch.where(kind == 1, draws.uniform(10.0, 22.0), draws.uniform(2.0, 9.0))
+    bearded = kind.nonzero()[:, 0]
+    if not len(bearded):
+        return
+    amount, raise_mm, patchy, edge = (x[bearded, None, None] for x in (amount, raise_mm, patchy, edge))
+    canvas, grain = band.canvas, speckle[bearded, band.rows]
+    area = torch.sigmoid((canvas.beard_line + raise_mm) * (4.4 / edge))
+    area = area * _beard_shapes(canvas)[shape[bearded]]
+    beard = (amount * area * (1 + patchy * grain)).clamp(0, 1)
+    cover[bearded, band.rows] = torch.maximum(cover[bearded, band.rows], beard)
+
+
+def _beard_shapes(canvas: Canvas) -> Tensor:
+    """Masks (5, rows, T) in the order of ``_SHAPE_WEIGHTS``."""
     x, y = canvas.position[..., 0].abs(), canvas.position[..., 1]
-    area = torch.sigmoid((canvas.beard_line + raise_mm) * (4.4 / edge)) * canvas.beard_floor
-    upper_lip = soft(31.0 - x, 6.0) * soft(y + 71.0, 5.0)
+    moustache = soft(31.0 - x, 6.0) * soft(y + 71.0, 5.0)
     chin = soft(24.0 - x, 8.0) * soft(-76.0 - y, 4.0)
-    beside = soft(37.0 - x, 7.0) * soft(-50.0 - y, 4.0)
-    along_jaw = soft(-(y + 88.0 - 0.02 * x.square() * 0.55), 10.0)
-    shapes = torch.stack([torch.ones_like(x), beside, upper_lip, along_jaw * (1 - upper_lip), chin])
-    area = area * shapes[shape[:, 0, 0]] * soft(-1.5 - canvas.lips, 2.0)
-    # Thin under the lower lip's sides and between nose and lip's middle.
-    return (amount * area * (1 + patchy * speckle)).clamp(0, 1)
+    round_mouth = soft(37.0 - x, 7.0) * soft(-50.0 - y, 4.0)
+    along_jaw = soft(-(y + 88.0 - 0.011 * x.square()), 10.0) * (1 - moustache)
+    shapes = torch.stack([torch.ones_like(x), round_mouth, moustache, along_jaw, chin])
+    return shapes * (canvas.beard_floor * soft(-1.5 - canvas.lips, 2.0))
 
 
 def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> Tensor:
-    """Cover of hair cut short on the scalp (B, T, T); under a wig of hair it darkens the partings."""
+    """Cover of hair cut short on the scalp (B, rows, T); under longer hair it darkens the partings."""
     size = (len(draws), 1, 1)
     bald = draws.chance(0.12)
     amount = torch.where(bald, draws.uniform(0.0, 0.25), draws.uniform(0.45, 1.0)).reshape(size)

@@ -73,6 +73,11 @@ class Canvas:
     def to(self, device: torch.device | str) -> Canvas:
         return Canvas(*(getattr(self, field.name).to(device) for field in fields(self)))
 
+    def cut(self, rows: slice) -> Canvas:
+        """Some rows of every map."""
+        maps = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Canvas(**{name: value[:, rows] if name == "eye_corner" else value[rows] for name, value in maps.items()})
+
     def texels(self, *parts: int) -> Tensor:
         """Flat indices (N,) of the texels of some parts."""
         return (
@@ -80,6 +85,58 @@ class Canvas:
             .flatten()
             .nonzero()[:, 0]
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Some rows of the chart and the canvas cut to them: painting a part of the face costs no more than that part."""
+
+    rows: slice
+    canvas: Canvas
+
+    def to(self, device: torch.device | str) -> Band:
+        return Band(self.rows, self.canvas.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """The rows that hold all skin, the brows, the forehead and what lies between the brows, the eyes, and so on."""
+
+    skin: Band
+    brows: Band
+    forehead: Band
+    eyes: Band
+    folds: Band
+    lips: Band
+    cheeks: Band
+    beard: Band
+
+    def to(self, device: torch.device | str) -> Bands:
+        return Bands(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def make_bands(canvas: Canvas) -> Bands:
+    """Where on the canvas each painter has anything to do."""
+
+    def band(where: Tensor) -> Band:
+        rows = (where & (canvas.skin > 0)).any(1).nonzero()[:, 0]
+        kept = slice(int(rows[0]), int(rows[-1]) + 1)
+        return Band(kept, canvas.cut(kept))
+
+    skin_rows = slice(0, band(canvas.skin > 0).rows.stop)  # from the first row, so that all bands count rows alike
+    near_brow = (canvas.brow_across.abs() < 14) & (canvas.brow_along > -0.3) & (canvas.brow_along < 1.25)
+    near_corner = (canvas.eye_corner[0] < 28) & (canvas.eye_corner[1].abs() < 1.4)
+    beside_mouth = (canvas.fold.abs() < 12) & (canvas.fold_along > -0.1) & (canvas.fold_along < 1.3)
+    return Bands(
+        skin=Band(skin_rows, canvas.cut(skin_rows)),
+        brows=band(near_brow),
+        forehead=band((canvas.forehead > 0.05) | (near_brow & (canvas.position[..., 0].abs() < 13))),
+        eyes=band((canvas.eye < 15) | near_corner),
+        folds=band(beside_mouth),
+        lips=band(canvas.lips > -2.5),
+        cheeks=band((canvas.cheeks > 0.02) | (canvas.nose > 0.02)),
+        beard=band((canvas.beard_line > -20) & (canvas.beard_floor > 0.02)),
+    )
 
 
 def make_canvas(model: LinearFaceModel) -> Canvas:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyface3d.data.synthetic.canvas import TEXTURE_SIZE
 from pyface3d.data.synthetic.draws import Draws
 
 _SIDE = 1024
@@ -25,27 +24,22 @@ class NoiseBank:
     def to(self, device: torch.device | str) -> NoiseBank:
         return NoiseBank(self.fields.to(device))
 
-    def draw(self, draws: Draws, scale: int) -> Tensor:
-        """A window (B, T, T) of one scale for each sample, in one of eight orientations."""
-        corner = draws.integer(_SIDE - TEXTURE_SIZE, 2).tolist()
-        turn = draws.integer(8).tolist()
-        return torch.stack([self._window(scale, y, x, way) for (y, x), way in zip(corner, turn, strict=True)])
+    def draw(self, draws: Draws, scale: int, height: int, width: int) -> Tensor:
+        """A window (B, height, width) of one scale for each sample, in one of four orientations."""
+        rows, columns = draws.integer(_SIDE - height).tolist(), draws.integer(_SIDE - width).tolist()
+        turns = draws.integer(4).tolist()
+        windows = [
+            self.fields[scale, row : row + height, column : column + width].flip(
+                [axis for axis in (0, 1) if turn >> axis & 1]
+            )
+            for row, column, turn in zip(rows, columns, turns, strict=True)
+        ]
+        return torch.stack(windows)
 
-    def windows(self, count: int) -> Tensor:
-        """Some fixed windows (count, T, T) of all scales together."""
-        step = (_SIDE - TEXTURE_SIZE) // count
-        return torch.stack([
-            sum((self._window(scale, step * k, step * k, 0) for scale in range(3)), torch.zeros(()))
-            for k in range(count)
-        ])  # fmt: skip
-
-    def _window(self, scale: int, row: int, column: int, turn: int) -> Tensor:
-        window = self.fields[scale, row : row + TEXTURE_SIZE, column : column + TEXTURE_SIZE]
-        if turn & 1:
-            window = window.flip(0)
-        if turn & 2:
-            window = window.flip(1)
-        return window.T if turn & 4 else window
+    def windows(self, count: int, height: int, width: int) -> Tensor:
+        """Some fixed windows (count, height, width) of all scales together."""
+        field, step = self.fields.sum(0), (_SIDE - max(height, width)) // count
+        return torch.stack([field[step * k : step * k + height, step * k : step * k + width] for k in range(count)])
 
 
 def make_noise_bank() -> NoiseBank:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyface3d.data.synthetic.canvas import Canvas, bump, soft
+from pyface3d.data.synthetic.canvas import Bands, Canvas, bump, soft
 from pyface3d.data.synthetic.draws import Draws
 
 #: Actions of the face that deepen each family of wrinkles.
@@ -25,14 +25,14 @@ def action_strength(expression: Tensor, names: Sequence[str], actions: Sequence[
 
 
 def draw_relief(
-    canvas: Canvas, bend: Tensor, pores: Tensor, draws: Draws, raised: Tensor, frown: Tensor, smile: Tensor,
+    bands: Bands, bend: Tensor, pores: Tensor, draws: Draws, raised: Tensor, frown: Tensor, smile: Tensor,
     squint: Tensor,
 ) -> Tensor:  # fmt: skip
-    """Heights (B, T, T) in mm.
+    """Heights (B, rows of skin, T) in mm.
 
     Args:
-        bend: (B, T, T) smooth noise of variance 1: wrinkles do not run straight.
-        pores: (B, T, T) fine noise of variance 1.
+        bend: (B, rows, T) smooth noise of variance 1: wrinkles do not run straight.
+        pores: (B, rows, T) fine noise of variance 1.
         raised, frown, smile, squint: (B,) how strongly the face makes the wrinkles of the forehead, between the
             brows, beside the mouth, beside the eyes.
     """
@@ -44,12 +44,15 @@ def draw_relief(
         return (most * (own * age + (0.25 + 0.75 * age) * action.clamp(0, 1))).reshape(-1, 1, 1)
 
     relief = pores * draws.uniform(0.005, 0.05).reshape(-1, 1, 1)
-    relief = relief - depth(0.45, raised) * _forehead(canvas, bend, draws)
-    relief = relief - depth(0.5, frown) * _frown(canvas, bend, draws)
-    relief = relief - depth(0.45, squint) * _crows_feet(canvas, bend, draws)
-    relief = relief + depth(1.3, smile) * _folds(canvas, bend, draws)
-    relief = relief + depth(0.7, squint) * _bags(canvas, draws)
-    return relief * canvas.skin
+    for band, deep, shape in (
+        (bands.forehead, -depth(0.45, raised), _forehead),
+        (bands.forehead, -depth(0.5, frown), _frown),
+        (bands.eyes, -depth(0.45, squint), _crows_feet),
+        (bands.folds, depth(1.3, smile), _folds),
+        (bands.eyes, depth(0.7, squint), _bags),
+    ):
+        relief[:, band.rows] += deep * shape(band.canvas, bend[:, band.rows], draws)
+    return relief * bands.skin.canvas.skin
 
 
 def _groove(phase: Tensor, sharpness: Tensor) -> Tensor:
@@ -96,9 +99,9 @@ def _folds(canvas: Canvas, bend: Tensor, draws: Draws) -> Tensor:
     return (0.7 * bulge - bump(off / width)) * where
 
 
-def _bags(canvas: Canvas, draws: Draws) -> Tensor:
+def _bags(canvas: Canvas, bend: Tensor, draws: Draws) -> Tensor:
     """A soft pad under the eye, ended by a groove."""
     below = soft(-2.0 - canvas.above_eye, 4.0)
-    edge = _column(draws, 6.0, 11.0)
+    edge = _column(draws, 6.0, 11.0) + 0.4 * bend
     pad = bump((canvas.eye - 0.55 * edge) / 3.0)
     return (pad - bump((canvas.eye - edge) / 1.6)) * below

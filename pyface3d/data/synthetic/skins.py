@@ -17,8 +17,18 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from pyface3d.data.synthetic import relief as wrinkles
 from pyface3d.data.synthetic.assets import model_of
-from pyface3d.data.synthetic.brows import beard_cover, brow_cover, brow_rows, scalp_cover
-from pyface3d.data.synthetic.canvas import EYE, LASHES, MOUTH, SKIN, TEETH, TEXTURE_SIZE, TONGUE, Canvas, make_canvas
+from pyface3d.data.synthetic.brows import beard_cover, brow_cover, scalp_cover
+from pyface3d.data.synthetic.canvas import (
+    EYE,
+    LASHES,
+    MOUTH,
+    SKIN,
+    TEETH,
+    TEXTURE_SIZE,
+    TONGUE,
+    make_bands,
+    make_canvas,
+)
 from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.eyes import paint_eyes
 from pyface3d.data.synthetic.face_paint import blood_map, column, lip_mask, make_up, melanin_map
@@ -29,11 +39,12 @@ from pyface3d.io.color import srgb_to_linear
 if TYPE_CHECKING:
     import numpy as np
 
+    from pyface3d.data.synthetic.canvas import Bands
     from pyface3d.data.synthetic.people import People
 
 _DARKEST_DETAIL, _LIGHTEST_DETAIL = -1.4, 0.7
 _MADE_UP_SKINS = 6
-_AT_ONCE = {"cpu": 4, "cuda": 64}  # samples painted together: as many as stay in the cache
+_AT_ONCE = {"cpu": 8, "cuda": 64}  # samples painted together: as many as stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,20 +74,22 @@ class _Studio:
     """What painting needs beyond random numbers.
 
     Attributes:
-        detail: (N, 3, T, T) logarithm of a skin's albedo over its own mean.
+        detail: (N, 3, rows, T) logarithm of a skin's albedo over its own mean, in the rows that hold skin.
+        iris, iris_around: of the canvas at ``eye_texels`` (Ne,).
         mouth: (3, Nm) linear RGB of teeth, gums, tongue and mouth at ``mouth_texels`` (Nm,).
         names: of the actions in ``People.expression``.
     """
 
-    canvas: Canvas
+    bands: Bands
     noise: NoiseBank
     detail: Tensor
     mouth: Tensor
     mouth_texels: Tensor
     teeth: Tensor
+    iris: Tensor
+    iris_around: Tensor
     eye_texels: Tensor
     lash_texels: Tensor
-    brow_rows: slice
     names: tuple[str, ...]
 
 
@@ -108,8 +121,9 @@ def draw_skins(
 
 
 def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Tensor, ...]:
-    canvas, batch = studio.canvas, len(draws)
-    patches, mottle, speckle, bend, pores = (studio.noise.draw(draws, scale) for scale in (0, 1, 2, 0, 2))
+    bands, skin = studio.bands, studio.bands.skin
+    batch, size = len(draws), skin.canvas.eye.shape
+    patches, mottle, speckle, bend, pores = (studio.noise.draw(draws, scale, *size) for scale in (0, 1, 2, 0, 2))
     melanin = draws.random()
     tone = lab_to_linear(skin_lab(melanin, draws.normal(1.0), draws.normal(1.0)))
     hair = draw_hair(draws, melanin)
@@ -117,40 +131,37 @@ def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Te
 
     first, second = draws.integer(len(studio.detail)), draws.integer(len(studio.detail))
     share, contrast = draws.random(), draws.uniform(0.35, 1.15)
-    log = studio.detail[first] * column((share * contrast)[:, None])
-    log += studio.detail[second] * column(((1 - share) * contrast)[:, None])
+    log = studio.detail[first].mul_(column((share * contrast)[:, None]))
+    log += studio.detail[second].mul_(column(((1 - share) * contrast)[:, None]))
     log += column(tone.log())
-    brown = melanin_map(canvas, patches, mottle, speckle, draws)
-    blood = blood_map(canvas, patches, mottle, draws, melanin)
+    brown = melanin_map(bands, patches, mottle, speckle, draws)
+    blood = blood_map(bands, patches, mottle, draws, melanin)
     for channel in range(3):
-        log[:, channel] += MELANIN_LOG[channel] * brown + HAEMOGLOBIN_LOG[channel] * blood
-    albedo, wet_lips = make_up(canvas, log.exp_(), draws)
+        log[:, channel].add_(brown, alpha=MELANIN_LOG[channel]).add_(blood, alpha=HAEMOGLOBIN_LOG[channel])
+    painted = log.exp_()
+    wet_lips = make_up(bands, painted, draws)
 
-    cover = torch.maximum(scalp_cover(canvas, speckle, draws), beard_cover(canvas, pores, draws))
-    rows = studio.brow_rows
-    cover[:, rows] = torch.maximum(cover[:, rows], brow_cover(canvas, rows, draws))
-    cover = cover * canvas.skin
-    albedo = torch.lerp(albedo, column(skin_hair), cover[:, None])
+    cover = scalp_cover(skin.canvas, speckle, draws)
+    beard_cover(bands.beard, pores, draws, cover)
+    rows = bands.brows.rows
+    cover[:, rows] = torch.maximum(cover[:, rows], brow_cover(bands.brows.canvas, draws))
+    cover *= skin.canvas.skin
+    painted = torch.lerp(painted, column(skin_hair), cover[:, None]).clamp_(0.002, 1.0)
+    albedo = painted.new_zeros(batch, TEXTURE_SIZE * TEXTURE_SIZE, 3)
+    albedo.unflatten(1, (TEXTURE_SIZE, -1))[:, skin.rows] = painted.permute(0, 2, 3, 1)
+    eyes = paint_eyes(studio.iris, studio.iris_around, draws, melanin)
+    albedo[:, studio.eye_texels] = eyes.mT
+    albedo[:, studio.lash_texels] = _lash_color(draws, skin_hair, tone)[:, None]
+    albedo[:, studio.mouth_texels] = _mouth_colors(studio, draws).mT
 
-    flat = albedo.flatten(2)
-    flat[:, :, studio.eye_texels] = paint_eyes(
-        canvas.iris.flatten()[studio.eye_texels], canvas.iris_around.flatten()[studio.eye_texels], draws, melanin
-    )
-    flat[:, :, studio.lash_texels] = _lash_color(draws, skin_hair, tone)[..., None]
-    flat[:, :, studio.mouth_texels] = _mouth_colors(studio, draws)
-
-    gloss = _gloss(canvas, draws, cover, wet_lips).flatten(2)
-    gloss[:, :, studio.eye_texels] = gloss.new_tensor([1.3, 0.12])[:, None]
-    gloss[:, :, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])[:, None]
-    actions = [_strength(expression, studio.names, names, batch, canvas) for names in _WRINKLING_ACTIONS]
-    heights = wrinkles.draw_relief(canvas, bend, pores, draws, *actions)
-    return (
-        albedo.clamp(0.002, 1.0).permute(0, 2, 3, 1).contiguous(),
-        heights,
-        gloss.unflatten(2, (TEXTURE_SIZE, TEXTURE_SIZE)).permute(0, 2, 3, 1).contiguous(),
-        hair,
-        tone,
-    )
+    gloss = albedo.new_full((batch, TEXTURE_SIZE * TEXTURE_SIZE, 2), 1.0)
+    gloss.unflatten(1, (TEXTURE_SIZE, -1))[:, skin.rows] = _gloss(bands, draws, cover, wet_lips)
+    gloss[:, studio.eye_texels] = gloss.new_tensor([1.3, 0.12])
+    gloss[:, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])
+    actions = [_strength(expression, studio.names, names, melanin) for names in _WRINKLING_ACTIONS]
+    relief = albedo.new_zeros(batch, TEXTURE_SIZE, TEXTURE_SIZE)
+    relief[:, skin.rows] = wrinkles.draw_relief(bands, bend, pores, draws, *actions)
+    return albedo.unflatten(1, (TEXTURE_SIZE, -1)), relief, gloss.unflatten(1, (TEXTURE_SIZE, -1)), hair, tone
 
 
 _WRINKLING_ACTIONS = (
@@ -158,12 +169,8 @@ _WRINKLING_ACTIONS = (
 )  # fmt: skip
 
 
-def _strength(
-    expression: Tensor | None, names: tuple[str, ...], actions: Sequence[str], batch: int, canvas: Canvas
-) -> Tensor:
-    if expression is None:
-        return canvas.eye.new_zeros(batch)
-    return wrinkles.action_strength(expression, names, actions)
+def _strength(expression: Tensor | None, names: tuple[str, ...], actions: Sequence[str], like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if expression is None else wrinkles.action_strength(expression, names, actions)
 
 
 def _lash_color(draws: Draws, hair: Tensor, tone: Tensor) -> Tensor:
@@ -183,16 +190,18 @@ def _mouth_colors(studio: _Studio, draws: Draws) -> Tensor:
     return studio.mouth * factor
 
 
-def _gloss(canvas: Canvas, draws: Draws, cover: Tensor, wet_lips: Tensor) -> Tensor:
-    """Strength and roughness, (B, 2, T, T): oilier on nose and forehead, wetter on lips, dull in hair."""
+def _gloss(bands: Bands, draws: Draws, cover: Tensor, wet_lips: Tensor) -> Tensor:
+    """Strength and roughness, (B, rows, T, 2): oilier on nose and forehead, wetter on lips, dull in hair."""
     oil, zone, rough = draws.uniform(0.25, 1.3), draws.uniform(0.0, 0.7), draws.uniform(0.34, 0.62)
     oily = draws.chance(0.12)
     oil, rough = torch.where(oily, oil + 0.6, oil), torch.where(oily, rough - 0.08, rough)
-    shiny = (canvas.nose + 0.7 * canvas.forehead).clamp_max(1.0)
-    lips = lip_mask(canvas)
-    strength = column(oil) * (1 + column(zone) * shiny) * (1 - 0.6 * cover) + lips * column(draws.uniform(0.0, 0.7))
-    roughness = column(rough) * (1 - 0.12 * shiny) - 0.12 * lips - 0.1 * wet_lips
-    return torch.stack([strength + 1.2 * wet_lips, roughness.clamp(0.15, 1.0).expand_as(strength)], 1)
+    shiny = (bands.skin.canvas.nose + 0.7 * bands.skin.canvas.forehead).clamp_max(1.0)
+    lips, rows = lip_mask(bands.lips.canvas), bands.lips.rows
+    strength = column(oil) * (1 + column(zone) * shiny) * (1 - 0.6 * cover)
+    strength[:, rows] += lips * column(draws.uniform(0.0, 0.7)) + 1.2 * wet_lips
+    roughness = column(rough) * (1 - 0.12 * shiny)
+    roughness[:, rows] -= 0.12 * lips + 0.1 * wet_lips
+    return torch.stack([strength, roughness.clamp_(0.15, 1.0)], -1)
 
 
 def _studio(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
@@ -206,28 +215,33 @@ def _studio(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
 def _furnished(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
     model = model_of(assets)
     canvas = make_canvas(model)
+    bands = make_bands(canvas)
+    eye_texels = canvas.texels(EYE)
     noise = make_noise_bank()
     mouth_texels = canvas.texels(TEETH, TONGUE, MOUTH)
     if "skins.textures" in assets:
         linear = srgb_to_linear(assets["skins.textures"].cpu()).clamp_min(0.004).permute(0, 3, 1, 2)
         face = (canvas.part == SKIN) & (canvas.scalp < -5)
         detail = linear.log() - linear.log()[:, :, face].mean(2)[..., None, None]
+        detail = detail[:, :, bands.skin.rows]
         mouth = srgb_to_linear(assets["skins.mouth"].cpu()).reshape(-1, 3)[mouth_texels].T
     else:
-        detail = 0.06 * noise.windows(_MADE_UP_SKINS)[:, None] * torch.tensor([0.6, 1.0, 1.3])[:, None, None]
+        windows = noise.windows(_MADE_UP_SKINS, *bands.skin.canvas.eye.shape)
+        detail = windows[:, None] * torch.tensor([0.04, 0.06, 0.08])[:, None, None]
         part = canvas.part.flatten()[mouth_texels]
         mouth = torch.where(
             part == TEETH, torch.tensor([[0.58], [0.52], [0.43]]), torch.tensor([[0.35], [0.11], [0.10]])
         )
     return _Studio(
-        canvas=canvas.to(device),
+        bands=bands.to(device),
         noise=noise.to(device),
         detail=detail.clamp(_DARKEST_DETAIL, _LIGHTEST_DETAIL).contiguous().to(device),
         mouth=mouth.to(device),
         mouth_texels=mouth_texels.to(device),
         teeth=(canvas.part.flatten()[mouth_texels] == TEETH).to(device),
-        eye_texels=canvas.texels(EYE).to(device),
+        iris=canvas.iris.flatten()[eye_texels].to(device),
+        iris_around=canvas.iris_around.flatten()[eye_texels].to(device),
+        eye_texels=eye_texels.to(device),
         lash_texels=canvas.texels(LASHES).to(device),
-        brow_rows=brow_rows(canvas),
         names=model.expression_names,
     )
