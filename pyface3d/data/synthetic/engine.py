@@ -19,14 +19,23 @@ from torch.nn import functional
 from pyface3d.data.synthetic import backgrounds, cameras, negatives, occluders, people, views
 from pyface3d.data.synthetic.assets import load_assets, model_of
 from pyface3d.data.synthetic.labels import labels
-from pyface3d.data.synthetic.lights import Lights, draw_lights
+from pyface3d.data.synthetic.lights import draw_lights
 from pyface3d.data.synthetic.rendering import FacePictures, Scene, make_scene, render_faces
 from pyface3d.data.synthetic.skins import Skins, draw_skins
-from pyface3d.data.synthetic.wear import draw_wear, wear_mesh
+from pyface3d.data.synthetic.wear import Part, draw_wear, wear_mesh
+from pyface3d.errors import InputError
 
 _STAGE, _LIGHTS, _SKINS, _WEAR = 90, 91, 92, 93  # streams of random numbers, beside those the stages name themselves
 _COMPANY, _NUM_COMPANY = 10**9, 32  # people in the background are other samples, so far away in the sequence
 _HIDDEN = 0.5  # an occluder that covers more of a pixel than this hides what lies there
+PART_NAMES = (
+    *("nothing", "skin", "ears", "brows", "lips", "nose", "left_eye", "right_eye", "lashes"),
+    *("mouth_bag", "upper_teeth", "lower_teeth", "tongue", "eye_sockets"),
+    *(f"wear: {part.name.lower()}" for part in Part),
+)
+"""Labels of the map ``parts`` by number."""
+
+_WORN = len(PART_NAMES) - len(Part)
 _LABELS = (
     "points68",
     "points68_3d",
@@ -55,7 +64,7 @@ class FaceBatch:
         identity, expression: coefficients of `head`, (B, 70) and (B, 52); for people of other models the nearest.
         coefficients_known: False where ``identity`` is only the nearest, (B,) bool.
         maps: on request, in the crop's resolution: ``depth`` mm (B, S, S), ``normals`` camera frame (B, S, S, 3),
-            ``relief`` mm, ``parts`` (label map of `rendering.PARTS`), ``occluder`` bool, ``albedo`` and ``light``
+            ``relief`` mm, ``parts`` (numbers into `PART_NAMES`), ``occluder`` bool, ``albedo`` and ``light``
             linear RGB.
     """
 
@@ -82,9 +91,9 @@ class SyntheticFaces:
         size: side of the crops S, px.
         seed: of the whole sequence.
         device: where everything is computed.
-        occluders: False leaves faces uncovered (hair and glasses stay), for ablation.
-        negatives: share of crops without a face.
-        company: share of pictures with another person behind.
+        covered: False leaves out the occluders (hair and glasses stay), for ablation.
+        empty: share of crops without a face.
+        company: whether other people may stand behind or before.
 
     Raises:
         AssetError: the packed file cannot be used.
@@ -92,21 +101,21 @@ class SyntheticFaces:
 
     def __init__(
         self,
-        assets: Mapping[str, Tensor] | str | None = None,
+        assets: Mapping[str, Tensor] | str | os.PathLike[str] | None = None,
         size: int = 128,
         seed: int = 0,
         device: str | torch.device = "cpu",
         *,
-        occluders: bool = True,
-        negatives: float = 0.08,
-        company: float = 0.06,
+        covered: bool = True,
+        empty: float = 0.08,
+        company: bool = True,
     ) -> None:
         loaded = assets if isinstance(assets, Mapping) else load_assets(assets)
         self.device = torch.device(device)
         self.assets = {name: value.to(self.device) for name, value in loaded.items()}
         self.model = model_of(self.assets)
         self.size, self.seed = size, seed
-        self._occluders, self._negatives, self._company = occluders, negatives, company
+        self._occluders, self._negatives, self._company = covered, empty, company
 
     def batch(self, start: int, count: int, maps: Sequence[str] = ()) -> FaceBatch:
         """Samples ``start`` to ``start + count - 1`` of the sequence."""
@@ -144,58 +153,144 @@ class SyntheticFaces:
             **labels,
         )
 
-    def _render(self, indices: list[int]) -> tuple[People, Views, Skins, Lights, FacePictures]:
-        def rngs(stage: int) -> list[np.random.Generator]:
-            return self._rngs(indices, stage)
-
-        people = draw_people(self.assets, rngs(people_stage), self.device)
-        views = draw_views(rngs(view_stage), people, self.size)
-        skins = draw_skins(self.assets, rngs(skin_stage), people, self.device)
-        lights = draw_lights(self.assets, rngs(light_stage), self.device)
-        wear = draw_wear(self.assets, rngs(wear_stage), people)
-        return people, views, skins, lights, render_faces(people, skins, wear, lights, views, self.scene)
+    def _render(self, indices: list[int]) -> _Rendered:
+        folk = people.draw_people(self.assets, self._rngs(indices, people.STAGE), self.device)
+        seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size)
+        skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device)
+        lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device)
+        wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk)
+        return _Rendered(folk, seen, skins, render_faces(folk, skins, wear, lights, seen, self.scene))
 
     @cached_property
-    def _pool(self) -> Tensor | None:
-        """Other people for backgrounds and occluders: linear RGB and cover, (N, 4, h, w)."""
+    def scene(self) -> Scene:
+        """Head and wear as one mesh."""
+        return make_scene(self.model, wear_mesh(self.assets).to(self.device))
+
+    @cached_property
+    def _others(self) -> Tensor | None:
+        """People for backgrounds, and for what covers: linear RGB and cover, (N, 4, S, S)."""
         if not self._company:
             return None
-        pictures = self._render([_COMPANY + i for i in range(_NUM_COMPANY)])[-1]
-        return _layer(pictures, self.size).permute(0, 3, 1, 2).contiguous()
+        layer = _layer(self._render([_COMPANY + i for i in range(_NUM_COMPANY)]).pictures)
+        return layer.permute(0, 3, 1, 2).contiguous()
 
     def _photos(self, indices: list[int], maps: Sequence[str]) -> FaceBatch:
-        people, views, skins, lights, pictures = self._render(indices)
-        layer = _layer(pictures, self.size)
-        background = draw_backgrounds(
-            self.assets, self._rngs(indices, background_stage), SUPERSAMPLING * self.size, self.device, self._pool
+        shown = self._render(indices)
+        layer = _layer(shown.pictures)
+        behind = backgrounds.draw_backgrounds(
+            self.assets, self._rngs(indices, backgrounds.STAGE), shown.views.camera.width, self.device, self._others
         )
-        background = _halved(background)
-        cover = layer[..., 3:]
-        scene = layer[..., :3] * cover + background * (1 - cover)
-        marks = labels(people, views, pictures.fragments, pictures.topology)
-        covered = scene.new_zeros(scene.shape[:3])
+        light, cover = layer[..., :3], layer[..., 3:]
+        scene = light * cover + _averaged(behind) * (1 - cover)
+        marks = labels(shown.people, shown.views, shown.pictures.fragments, shown.pictures.topology)
+        hidden = scene.new_zeros(scene.shape[:3])
         if self._occluders:
-            lit = skins.tone * (lights.exposure[:, None] * _lit(layer, marks.points68, skins.tone))
-            occlusion = draw_occluders(
-                self.assets, self._rngs(indices, occluder_stage), marks.points68, lit, self.size, self._pool
+            occlusion = occluders.draw_occluders(
+                self.assets,
+                self._rngs(indices, occluders.STAGE),
+                marks.points68,
+                _lit_skin(layer, marks.dense, marks.visible_dense, shown.skins.tone),
+                self.size,
+                self._others,
             )
-            scene, covered = occlusion.over(scene), occlusion.cover
-        photo = photograph(self._rngs(indices, camera_stage), scene.permute(0, 3, 1, 2).contiguous())
+            scene, hidden = occlusion.over(scene), occlusion.cover
+        photo = cameras.photograph(self._rngs(indices, cameras.STAGE), scene.permute(0, 3, 1, 2).contiguous())
         return FaceBatch(
             image=_bytes(photo),
             is_face=torch.ones(len(indices), dtype=torch.bool, device=self.device),
             points68=marks.points68,
             points68_3d=marks.points68_3d,
             dense=marks.dense,
-            visible68=marks.visible68 & _uncovered(covered, marks.points68),
-            visible_dense=marks.visible_dense & _uncovered(covered, marks.dense),
-            rotation=views.seen,
-            identity=people.identity,
-            expression=people.expression,
-            coefficients_known=people.source == HEAD,
-            maps=_maps(maps, pictures, people, covered, self.size),
+            visible68=marks.visible68 & ~_covered(hidden, marks.points68),
+            visible_dense=marks.visible_dense & ~_covered(hidden, marks.dense),
+            rotation=shown.views.seen,
+            identity=shown.people.identity,
+            expression=shown.people.expression,
+            coefficients_known=shown.people.source == people.HEAD,
+            maps=self._maps(maps, shown, hidden),
         )
 
     def _empty(self, indices: list[int]) -> Tensor:
-        scene = negatives(self.assets, self._rngs(indices, negative_stage), self.size, self.device, self._pool)
-        return _bytes(photograph(self._rngs(indices, camera_stage), scene))
+        rngs = self._rngs(indices, negatives.STAGE)
+        scene = negatives.negatives(self.assets, rngs, self.size, self.device, self._others)
+        return _bytes(cameras.photograph(self._rngs(indices, cameras.STAGE), scene))
+
+    def _maps(self, names: Sequence[str], shown: _Rendered, hidden: Tensor) -> dict[str, Tensor]:
+        pictures = shown.pictures
+        known = {
+            "depth": lambda: pictures.fragments.depth,
+            "normals": lambda: pictures.maps["normals"],
+            "relief": lambda: pictures.maps["relief"],
+            "albedo": lambda: pictures.maps["albedo"],
+            "light": lambda: pictures.light,
+            "parts": lambda: self._parts(pictures),
+        }
+        found = {}
+        for name in names:
+            if name == "occluder":
+                found[name] = hidden > _HIDDEN
+            elif name in known:
+                # One of the four pixels rather than their mean: labels do not mix, and depths of two surfaces neither.
+                found[name] = known[name]()[:, :: views.RENDER_SCALE, :: views.RENDER_SCALE].contiguous()
+            else:
+                raise InputError(f"maps must be of {', '.join([*known, 'occluder'])}, got {name!r}")
+        return found
+
+    def _parts(self, pictures: FacePictures) -> Tensor:
+        """What is under every pixel, uint8: 0 nothing, 1 … regions of the head in `PART_NAMES`, then the wear."""
+        index = pictures.fragments.face_index
+        return torch.where(index >= 0, self._face_parts[index.clamp_min(0).long()], 0).to(torch.uint8)
+
+    @cached_property
+    def _face_parts(self) -> Tensor:
+        """Number in `PART_NAMES` of every face of the scene, (F,)."""
+        faces = self.model.topology.faces.long()
+        number = torch.full((len(faces),), PART_NAMES.index("skin"), device=self.device)
+        for name in PART_NAMES[2:_WORN]:
+            region = self.model.regions[name].to(self.device)
+            number[region[faces].all(1)] = PART_NAMES.index(name)
+        return torch.cat([number, self.scene.part[len(faces) :] + _WORN])
+
+
+@dataclass(frozen=True, eq=False)
+class _Rendered:
+    people: people.People
+    views: views.Views
+    skins: Skins
+    pictures: FacePictures
+
+
+def _layer(pictures: FacePictures) -> Tensor:
+    """The pictures at the crop's resolution: linear RGB, not premultiplied, and cover, (B, S, S, 4)."""
+    cover = pictures.cover[..., None]
+    mean = _averaged(torch.cat([pictures.light * cover, cover], -1))
+    return torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-3), mean[..., 3:]], -1)
+
+
+def _averaged(image: Tensor) -> Tensor:
+    """(B, R, R, C) → (B, S, S, C)."""
+    return functional.avg_pool2d(image.permute(0, 3, 1, 2), views.RENDER_SCALE).permute(0, 2, 3, 1)
+
+
+def _bytes(photo: Tensor) -> Tensor:
+    return (photo * 255 + 0.5).to(torch.uint8)
+
+
+def _at(image: Tensor, points: Tensor) -> Tensor:
+    """Values of (B, S, S, C) at (B, K, 2) pixels, bilinear, (B, K, C); 0 outside."""
+    size = image.shape[1]
+    grid = (points * (2 / size) - 1)[:, None]
+    found = functional.grid_sample(image.permute(0, 3, 1, 2), grid, align_corners=False)
+    return found[:, :, 0].mT
+
+
+def _covered(hidden: Tensor, points: Tensor) -> Tensor:
+    """Which points (B, K, 2) lie behind an occluder's cover (B, S, S)."""
+    return _at(hidden[..., None], points)[..., 0] > _HIDDEN
+
+
+def _lit_skin(layer: Tensor, points: Tensor, visible: Tensor, tone: Tensor) -> Tensor:
+    """The mean colour (B, 3) of a face's visible points; ``tone`` where none is."""
+    weight = visible.to(layer)[..., None]
+    mean = (_at(layer[..., :3], points) * weight).sum(1) / weight.sum(1).clamp_min(1)
+    return torch.where(weight.sum(1) > 0, mean, tone)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.weak import WeakIdKeyDictionary
 
 from pyface3d.data.synthetic.shading import cast_shadows, head_occlusion, shade
-from pyface3d.ops import Fragments, Topology, bump_normals, interpolate, rasterize, render_texture, vertex_normals
+from pyface3d.data.synthetic.wear import Part, detail
+from pyface3d.ops import (
+    Fragments,
+    Topology,
+    bump_normals,
+    interpolate,
+    rasterize,
+    render_texture,
+    sample_texture,
+    vertex_normals,
+)
 
 if TYPE_CHECKING:
     from pyface3d.data.synthetic.lights import Lights
@@ -47,25 +56,42 @@ class FacePictures:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Head and wear as one mesh: ``topology`` (the head's faces and vertices first), ambient occlusion (V,) of the head."""
+    """Head and wear as one mesh, the head's vertices and faces first.
+
+    Attributes:
+        head: topology of the head alone, with its chart.
+        solid: head and what has no holes; ``solid_faces`` (Fs,) is the row of each of its faces in ``full``.
+        full: everything; ``part`` (F,) is the `wear.Part` of its faces, -1 for the head's; ``soft`` (F,) is True for
+            faces that may be seen through.
+        occlusion: share of the surrounding's light that reaches each vertex, (V + W,).
+    """
 
     head: Topology
-    topology: Topology
-    mesh: WearMesh
+    solid: Topology
+    solid_faces: Tensor
+    full: Topology
+    part: Tensor
+    soft: Tensor
     occlusion: Tensor
 
 
-_SCENES: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-
-def scene_of(model: LinearFaceModel, mesh: WearMesh) -> Scene:
-    """The scene of all synthetic people, made once for a model."""
-    if model.template not in _SCENES:
-        num_verts = model.topology.num_verts
-        faces = torch.cat([model.topology.faces.long(), mesh.faces.to(model.device).long() + num_verts])
-        topology = Topology(faces.int(), num_verts + len(mesh.coordinates))
-        _SCENES[model.template] = Scene(model.topology, topology, mesh, head_occlusion(model))
-    return _SCENES[model.template]
+def make_scene(model: LinearFaceModel, mesh: WearMesh) -> Scene:
+    """The scene of all synthetic people."""
+    faces, start = model.topology.faces.long(), model.topology.num_verts
+    count = start + mesh.num_verts
+    solid = torch.cat([faces, mesh.solid_faces + start]).int()
+    full = torch.cat([faces, mesh.faces + start]).int()
+    own = torch.arange(len(faces), device=faces.device)
+    occlusion = head_occlusion(model)
+    return Scene(
+        head=model.topology,
+        solid=Topology(solid, count),
+        solid_faces=torch.cat([own, mesh.solid_index + len(faces)]).int(),
+        full=Topology(full, count),
+        part=torch.cat([torch.full_like(own, -1), mesh.part]),
+        soft=torch.cat([torch.zeros_like(own, dtype=torch.bool), mesh.soft]),
+        occlusion=torch.cat([occlusion, occlusion.new_ones(mesh.num_verts)]),
+    )
 
 
 def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views: Views, scene: Scene) -> FacePictures:
@@ -73,35 +99,64 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     size = views.camera.width
     verts = views.verts_camera(torch.cat([people.verts, wear.verts], 1))
     image = views.camera.project(verts)
-    num_head = people.verts.shape[1]
-    head = rasterize(image[:, :num_head].contiguous(), scene.head, size, size)
-    everything = rasterize(image, scene.topology, size, size, cull="none")
-    front, opacity, color = _wear_layer(wear, scene, everything)
-    solid = front & (opacity > _SOLID)
-    seen = _either(solid, everything, head)
+    solid = rasterize(image, scene.solid, size, size, cull="none")
+    known = scene.solid_faces[solid.face_index.clamp_min(0).long()]
+    solid = solid._replace(face_index=torch.where(solid.mask, known, -1))
+    front = rasterize(image, scene.full, size, size, cull="none")
 
-    normals = vertex_normals(verts, scene.topology)
-    occlusion = torch.cat([scene.occlusion, scene.occlusion.new_ones(wear.verts.shape[1])])
-    attributes = torch.cat([verts, normals, occlusion.expand(len(verts), -1)[..., None]], -1)
-    values = interpolate(attributes, seen, scene.topology)
+    garment = torch.cat([wear.color, wear.coordinates], -1)
+    garment = torch.cat([garment.new_zeros(*people.verts.shape[:2], 6), garment], 1)
+    soft = front.mask & scene.soft[front.face_index.clamp_min(0).long()]
+    veil = _worn(wear, scene, front, soft, interpolate(garment, front, scene.full))
+    hides = soft & (veil.opacity > _SOLID)
+    seen = _either(hides, front, solid)
+
+    normals = vertex_normals(verts, scene.full)
+    shared = torch.cat([verts, normals, scene.occlusion.expand(len(verts), -1)[..., None], garment], -1)
+    values = interpolate(shared, seen, scene.full)
     positions, normal, open_share = values[..., :3], functional.normalize(values[..., 3:6], dim=-1), values[..., 6]
+    part = torch.where(seen.mask, scene.part[seen.face_index.clamp_min(0).long()], -1)
+    worn = _worn(wear, scene, seen, part >= 0, values[..., 7:])
 
-    skin = _either(solid, _nothing(everything), seen)
     surface = torch.cat([skins.albedo, skins.relief[..., None], skins.gloss], -1)
-    painted = render_texture(surface, skin, scene.head)
-    relief = painted[..., 3]
-    normal = bump_normals(positions, normal, relief, skin.mask, max_gap_mm=_RELIEF_GAP_MM)
+    skin = seen.mask & (part < 0)
+    painted = render_texture(surface, seen._replace(face_index=torch.where(skin, seen.face_index, -1)), scene.head)
+    chest = part == Part.SKIN
+    below = sample_texture(surface, values[..., 10:12].contiguous())
+    painted = torch.where(chest[..., None], below, painted)
+    albedo = torch.where(skin[..., None], painted[..., :3], worn.albedo)
+    albedo = torch.where(chest[..., None], painted[..., :3] * worn.albedo, albedo)
+    gloss = torch.where((skin | chest)[..., None], painted[..., 4:], worn.gloss)
+    relief = torch.where(skin, painted[..., 3], 0.0)
+    normal = bump_normals(positions, normal, relief, skin, max_gap_mm=_RELIEF_GAP_MM)
     to_eye = -functional.normalize(positions, dim=-1)
     normal = torch.where((normal * to_eye).sum(-1, keepdim=True) < 0, -normal, normal)
 
-    albedo = torch.where(solid[..., None], color[..., :3], painted[..., :3])
-    gloss = torch.where(solid[..., None], color[..., 3:], painted[..., 4:])
-    tint = torch.where(front & ~solid, opacity, 0.0)[..., None]
-    albedo = albedo * (1 - tint) + color[..., :3] * tint
-    shadow = cast_shadows(lights, verts, scene.topology, positions)
-    light = shade(lights, normal, to_eye, albedo, gloss, open_share, shadow, skin.mask.to(albedo))
+    tint = torch.where(soft & ~hides, veil.opacity, 0.0)[..., None]
+    albedo = albedo * (1 - tint) + veil.albedo * tint
+    shadow = cast_shadows(lights, verts, scene.full, positions)
+    light = shade(lights, normal, to_eye, albedo, gloss, open_share, shadow, (skin | chest).to(albedo))
     maps = {"normals": normal, "relief": relief, "albedo": albedo}
-    return FacePictures(light, seen.mask.to(albedo), seen, scene.topology, maps)
+    return FacePictures(light, seen.mask.to(albedo), seen, scene.full, maps)
+
+
+class _Worn(NamedTuple):
+    """What garments look like under every pixel, 0 elsewhere: albedo (B, R, R, 3), opacity (B, R, R), gloss (…, 2)."""
+
+    albedo: Tensor
+    opacity: Tensor
+    gloss: Tensor
+
+
+def _worn(wear: Wear, scene: Scene, fragments: Fragments, where: Tensor, values: Tensor) -> _Worn:
+    """`wear.detail` at the pixels ``where`` (B, R, R), of garment colours and coordinates (B, R, R, 6) there."""
+    sample, row, column = torch.nonzero(where, as_tuple=True)
+    part = scene.part[fragments.face_index[sample, row, column].long()]
+    at = values[sample, row, column]
+    albedo, opacity, gloss = detail(wear, part, at[:, 3:], sample, at[:, :3])
+    empty = values.new_zeros(*where.shape, 6)
+    empty[sample, row, column] = torch.cat([albedo, opacity[:, None], gloss], -1)
+    return _Worn(empty[..., :3], empty[..., 3], empty[..., 4:])
 
 
 def _either(first: Tensor, one: Fragments, other: Fragments) -> Fragments:
@@ -110,10 +165,4 @@ def _either(first: Tensor, one: Fragments, other: Fragments) -> Fragments:
         torch.where(first, one.face_index, other.face_index),
         torch.where(first[..., None], one.barycentrics, other.barycentrics),
         torch.where(first, one.depth, other.depth),
-    )
-
-
-def _nothing(like: Fragments) -> Fragments:
-    return Fragments(
-        torch.full_like(like.face_index, -1), torch.zeros_like(like.barycentrics), torch.zeros_like(like.depth)
     )
