@@ -212,7 +212,7 @@ class SyntheticFaces:
 
     def _empty(self, indices: list[int]) -> Tensor:
         rngs = self._rngs(indices, negatives.STAGE)
-        scene = negatives.negatives(self.assets, rngs, self.size, self.device, self._others)
+        scene = negatives.draw_negatives(self.assets, rngs, self.size, self.device, self._others)
         return _bytes(cameras.photograph(self._rngs(indices, cameras.STAGE), scene))
 
     def _maps(self, names: Sequence[str], shown: _Rendered, hidden: Tensor) -> dict[str, Tensor]:
