@@ -10,21 +10,28 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pyface3d.data.synthetic import backgrounds, cameras, negatives, occluders, people, views
+from pyface3d.data.synthetic import backgrounds, cameras, negatives, people, views
 from pyface3d.data.synthetic.assets import load_assets, model_of
 from pyface3d.data.synthetic.labels import labels
 from pyface3d.data.synthetic.lights import draw_lights
+from pyface3d.data.synthetic.occluders import STAGE as OCCLUSION
+from pyface3d.data.synthetic.occluders import draw_occluders
+from pyface3d.data.synthetic.portraits import STAGE as REFRAMING
+from pyface3d.data.synthetic.portraits import Portraits, framed_anew
 from pyface3d.data.synthetic.rendering import FacePictures, Scene, make_scene, render_faces
 from pyface3d.data.synthetic.skins import Skins, draw_skins
 from pyface3d.data.synthetic.wear import Part, draw_wear, wear_mesh
 from pyface3d.errors import InputError
 
+_CHUNK = 8  # people rendered together: more do not fit the processor's cache
+_BLOCK = 64  # people between two photos of the same person
 _STAGE, _LIGHTS, _SKINS, _WEAR = 90, 91, 92, 93  # streams of random numbers, beside those the stages name themselves
 _COMPANY, _NUM_COMPANY = 10**9, 32  # people in the background are other samples, so far away in the sequence
 _HIDDEN = 0.5  # an occluder that covers more of a pixel than this hides what lies there
@@ -91,9 +98,11 @@ class SyntheticFaces:
         size: side of the crops S, px.
         seed: of the whole sequence.
         device: where everything is computed.
-        covered: False leaves out the occluders (hair and glasses stay), for ablation.
+        occluders: False leaves out the occluders (hair and glasses stay), for ablation.
         empty: share of crops without a face.
         company: whether other people may stand behind or before.
+        shots: photos of every rendered person (which is the costly part): each with another framing, background,
+            occluder and camera.
 
     Raises:
         AssetError: the packed file cannot be used.
@@ -106,16 +115,18 @@ class SyntheticFaces:
         seed: int = 0,
         device: str | torch.device = "cpu",
         *,
-        covered: bool = True,
+        occluders: bool = True,
         empty: float = 0.08,
         company: bool = True,
+        shots: int = 4,
     ) -> None:
         loaded = assets if isinstance(assets, Mapping) else load_assets(assets)
         self.device = torch.device(device)
         self.assets = {name: value.to(self.device) for name, value in loaded.items()}
         self.model = model_of(self.assets)
         self.size, self.seed = size, seed
-        self._occluders, self._negatives, self._company = covered, empty, company
+        self._occluders, self._empty_share, self._company, self._shots = occluders, empty, company, shots
+        self._lately: dict[int, Portraits] = {}
 
     def batch(self, start: int, count: int, maps: Sequence[str] = ()) -> FaceBatch:
         """Samples ``start`` to ``start + count - 1`` of the sequence."""
@@ -127,30 +138,58 @@ class SyntheticFaces:
         return [np.random.default_rng([self.seed, index, stage]) for index in indices]
 
     def _batch(self, indices: list[int], maps: Sequence[str]) -> FaceBatch:
-        drawn = torch.tensor([rng.random() >= self._negatives for rng in self._rngs(indices, _STAGE)])
-        is_face = drawn.to(self.device)
-        faces = [index for index, wanted in zip(indices, drawn.tolist()) if wanted]
-        others = [index for index, wanted in zip(indices, drawn.tolist()) if not wanted]
+        wanted = [rng.random() >= self._empty_share for rng in self._rngs(indices, _STAGE)]
+        is_face = torch.tensor(wanted, device=self.device)
+        faces = list(compress(indices, wanted))
+        others = [index for index, face in zip(indices, wanted) if not face]
+        shot = self._photos(faces or indices[:1], maps)
         image = torch.zeros(len(indices), 3, self.size, self.size, dtype=torch.uint8, device=self.device)
-        shot = self._photos(faces, maps) if faces else self._photos([indices[0]], maps)
         if faces:
             image[is_face] = shot.image
         if others:
             image[~is_face] = self._empty(others)
-        rows = torch.zeros(len(indices), dtype=torch.int64, device=self.device)
-        rows[is_face] = torch.arange(len(faces), device=self.device)
+        row = torch.zeros(len(indices), dtype=torch.int64, device=self.device)
+        row[is_face] = torch.arange(len(faces), device=self.device)
 
         def spread(value: Tensor) -> Tensor:
-            filled = value[rows]
+            filled = value[row]
             filled[~is_face] = 0
             return filled
 
         labels = {name: spread(getattr(shot, name)) for name in _LABELS}
-        return FaceBatch(
-            image=image,
-            is_face=is_face,
-            maps={name: spread(value) for name, value in shot.maps.items()},
-            **labels,
+        maps_spread = {name: spread(value) for name, value in shot.maps.items()}
+        return FaceBatch(image=image, is_face=is_face, maps=maps_spread, **labels)
+
+    def _person(self, index: int) -> tuple[int, int]:
+        """Who is on sample ``index``, and the how manieth shot of them it is."""
+        block, within = divmod(index, _BLOCK * self._shots)
+        return block * _BLOCK + within % _BLOCK, within // _BLOCK
+
+    def _portraits(self, numbers: list[int]) -> Portraits:
+        """People by number, those photographed lately from memory."""
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._lately]
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
+            self._lately.update(zip(chunk, self._portray(self._render(chunk)).rows()))
+        found = Portraits.joined([self._lately[number] for number in numbers])
+        for number in list(self._lately)[: -2 * _BLOCK]:
+            del self._lately[number]
+        return found
+
+    def _portray(self, shown: _Rendered) -> Portraits:
+        marks = labels(shown.people, shown.views, shown.pictures.fragments, shown.pictures.topology)
+        return Portraits(
+            layer=_layer(shown.pictures),
+            tone=shown.skins.tone,
+            points68=marks.points68,
+            points68_3d=marks.points68_3d,
+            dense=marks.dense,
+            visible68=marks.visible68,
+            visible_dense=marks.visible_dense,
+            rotation=shown.views.seen,
+            identity=shown.people.identity,
+            expression=shown.people.expression,
+            coefficients_known=shown.people.source == people.HEAD,
         )
 
     def _render(self, indices: list[int]) -> _Rendered:
@@ -171,25 +210,27 @@ class SyntheticFaces:
         """People for backgrounds, and for what covers: linear RGB and cover, (N, 4, S, S)."""
         if not self._company:
             return None
-        layer = _layer(self._render([_COMPANY + i for i in range(_NUM_COMPANY)]).pictures)
-        return layer.permute(0, 3, 1, 2).contiguous()
+        numbers = [_COMPANY + i for i in range(_NUM_COMPANY)]
+        chunks = [numbers[i : i + _CHUNK] for i in range(0, _NUM_COMPANY, _CHUNK)]
+        layers = torch.cat([_layer(self._render(chunk).pictures) for chunk in chunks])
+        return layers.permute(0, 3, 1, 2).contiguous()
 
     def _photos(self, indices: list[int], maps: Sequence[str]) -> FaceBatch:
-        shown = self._render(indices)
-        layer = _layer(shown.pictures)
+        numbers, shots = zip(*(self._person(index) for index in indices))
+        again = torch.tensor(shots, device=self.device) > 0
+        portraits = framed_anew(self._portraits(list(numbers)), self._rngs(indices, REFRAMING), again)
         behind = backgrounds.draw_backgrounds(
-            self.assets, self._rngs(indices, backgrounds.STAGE), shown.views.camera.width, self.device, self._others
+            self.assets, self._rngs(indices, backgrounds.STAGE), 2 * self.size, self.device, self._others
         )
-        light, cover = layer[..., :3], layer[..., 3:]
-        scene = light * cover + _averaged(behind) * (1 - cover)
-        marks = labels(shown.people, shown.views, shown.pictures.fragments, shown.pictures.topology)
+        light, cover = portraits.layer[..., :3], portraits.layer[..., 3:]
+        scene = light * cover + _averaged(behind, self.size) * (1 - cover)
         hidden = scene.new_zeros(scene.shape[:3])
         if self._occluders:
-            occlusion = occluders.draw_occluders(
+            occlusion = draw_occluders(
                 self.assets,
-                self._rngs(indices, occluders.STAGE),
-                marks.points68,
-                _lit_skin(layer, marks.dense, marks.visible_dense, shown.skins.tone),
+                self._rngs(indices, OCCLUSION),
+                portraits.points68,
+                _lit_skin(portraits),
                 self.size,
                 self._others,
             )
@@ -198,16 +239,16 @@ class SyntheticFaces:
         return FaceBatch(
             image=_bytes(photo),
             is_face=torch.ones(len(indices), dtype=torch.bool, device=self.device),
-            points68=marks.points68,
-            points68_3d=marks.points68_3d,
-            dense=marks.dense,
-            visible68=marks.visible68 & ~_covered(hidden, marks.points68),
-            visible_dense=marks.visible_dense & ~_covered(hidden, marks.dense),
-            rotation=shown.views.seen,
-            identity=shown.people.identity,
-            expression=shown.people.expression,
-            coefficients_known=shown.people.source == people.HEAD,
-            maps=self._maps(maps, shown, hidden),
+            points68=portraits.points68,
+            points68_3d=portraits.points68_3d,
+            dense=portraits.dense,
+            visible68=portraits.visible68 & ~_covered(hidden, portraits.points68),
+            visible_dense=portraits.visible_dense & ~_covered(hidden, portraits.dense),
+            rotation=portraits.rotation,
+            identity=portraits.identity,
+            expression=portraits.expression,
+            coefficients_known=portraits.coefficients_known,
+            maps=self._maps(maps, list(numbers), again, hidden) if maps else {},
         )
 
     def _empty(self, indices: list[int]) -> Tensor:
@@ -215,8 +256,10 @@ class SyntheticFaces:
         scene = negatives.draw_negatives(self.assets, rngs, self.size, self.device, self._others)
         return _bytes(cameras.photograph(self._rngs(indices, cameras.STAGE), scene))
 
-    def _maps(self, names: Sequence[str], shown: _Rendered, hidden: Tensor) -> dict[str, Tensor]:
-        pictures = shown.pictures
+    def _maps(self, names: Sequence[str], numbers: list[int], again: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        if bool(again.any()):
+            raise InputError("maps are known where shots=1 only; make another SyntheticFaces for them")
+        pictures = self._render(numbers).pictures
         known = {
             "depth": lambda: pictures.fragments.depth,
             "normals": lambda: pictures.maps["normals"],
@@ -230,8 +273,9 @@ class SyntheticFaces:
             if name == "occluder":
                 found[name] = hidden > _HIDDEN
             elif name in known:
-                # One of the four pixels rather than their mean: labels do not mix, and depths of two surfaces neither.
-                found[name] = known[name]()[:, :: views.RENDER_SCALE, :: views.RENDER_SCALE].contiguous()
+                # The nearest pixel rather than a mean: labels do not mix, and depths of two surfaces neither.
+                nearest = ((torch.arange(self.size, device=self.device) + 0.5) * views.RENDER_SCALE).long()
+                found[name] = known[name]()[:, nearest][:, :, nearest]
             else:
                 raise InputError(f"maps must be of {', '.join([*known, 'occluder'])}, got {name!r}")
         return found
@@ -263,13 +307,14 @@ class _Rendered:
 def _layer(pictures: FacePictures) -> Tensor:
     """The pictures at the crop's resolution: linear RGB, not premultiplied, and cover, (B, S, S, 4)."""
     cover = pictures.cover[..., None]
-    mean = _averaged(torch.cat([pictures.light * cover, cover], -1))
+    size = round(cover.shape[1] / views.RENDER_SCALE)
+    mean = _averaged(torch.cat([pictures.light * cover, cover], -1), size)
     return torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-3), mean[..., 3:]], -1)
 
 
-def _averaged(image: Tensor) -> Tensor:
-    """(B, R, R, C) → (B, S, S, C)."""
-    return functional.avg_pool2d(image.permute(0, 3, 1, 2), views.RENDER_SCALE).permute(0, 2, 3, 1)
+def _averaged(image: Tensor, size: int) -> Tensor:
+    """(B, R, R, C) → (B, S, S, C) with S = ``size``."""
+    return functional.interpolate(image.permute(0, 3, 1, 2), size=(size, size), mode="area").permute(0, 2, 3, 1)
 
 
 def _bytes(photo: Tensor) -> Tensor:
@@ -289,8 +334,8 @@ def _covered(hidden: Tensor, points: Tensor) -> Tensor:
     return _at(hidden[..., None], points)[..., 0] > _HIDDEN
 
 
-def _lit_skin(layer: Tensor, points: Tensor, visible: Tensor, tone: Tensor) -> Tensor:
-    """The mean colour (B, 3) of a face's visible points; ``tone`` where none is."""
-    weight = visible.to(layer)[..., None]
-    mean = (_at(layer[..., :3], points) * weight).sum(1) / weight.sum(1).clamp_min(1)
-    return torch.where(weight.sum(1) > 0, mean, tone)
+def _lit_skin(portraits: Portraits) -> Tensor:
+    """The mean colour (B, 3) of the faces' visible points; the skin's own where none is."""
+    weight = portraits.visible_dense.to(portraits.layer)[..., None]
+    mean = (_at(portraits.layer[..., :3], portraits.dense) * weight).sum(1) / weight.sum(1).clamp_min(1)
+    return torch.where(weight.sum(1) > 0, mean, portraits.tone)

@@ -1,4 +1,4 @@
-"""People with their skins, wear, light and view as linear pictures: one rasterisation of everything, shaded per pixel."""
+"""People with skins, wear, light and view as linear pictures: one rasterisation of everything, shaded per pixel."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyface3d.data.synthetic.people import People
 
 STAGE = 2
-RENDER_SCALE = 2
+RENDER_SCALE = 1.5
 """Pictures are rendered at this many times the crop's size and averaged down."""
 
 CROP_SCALE = 1.5
@@ -84,7 +84,7 @@ def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128)
 
     width = CROP_SCALE * (high - low).amax(1) * side.exp()
     center = 0.5 * (low + high) + width[:, None] * torch.stack([shift_x, shift_y], 1)
-    pixels = RENDER_SCALE * size
+    pixels = round(RENDER_SCALE * size)
     focal = pixels / width
     corner = center - 0.5 * width[:, None]
     camera = Camera(focal, -corner * focal[:, None], pixels, pixels)

@@ -1,0 +1,98 @@
+"""Rendered people without background, with their labels: what several photos are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+STAGE = 5
+
+_TURN_DEG, _ZOOM, _SHIFT = 14.0, 0.1, 0.04  # spread of further shots: degrees, log of the scale, share of the side
+
+
+@dataclass(frozen=True, eq=False)
+class Portraits:
+    """B people as rendered; see `engine.FaceBatch` for the labels.
+
+    Attributes:
+        layer: linear RGB, not premultiplied, and cover, (B, S, S, 4).
+        tone: mean colour of the skin, linear RGB albedo, (B, 3).
+    """
+
+    layer: Tensor
+    tone: Tensor
+    points68: Tensor
+    points68_3d: Tensor
+    dense: Tensor
+    visible68: Tensor
+    visible_dense: Tensor
+    rotation: Tensor
+    identity: Tensor
+    expression: Tensor
+    coefficients_known: Tensor
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+    def rows(self) -> list[Portraits]:
+        """Every person alone."""
+        return [Portraits(*(value[i : i + 1] for value in self._values())) for i in range(len(self))]
+
+    def _values(self) -> list[Tensor]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+    @staticmethod
+    def joined(parts: Sequence[Portraits]) -> Portraits:
+        return Portraits(*(torch.cat(column) for column in zip(*(part._values() for part in parts), strict=True)))
+
+
+def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again: Tensor) -> Portraits:
+    """The portraits turned, scaled and moved in the crop, where ``again`` (B,) is True."""
+    drawn = np.stack([rng.standard_normal(4) for rng in rngs]) * [np.radians(_TURN_DEG), _ZOOM, _SHIFT, _SHIFT]
+    turn, zoom, right, down = torch.from_numpy(drawn).to(portraits.layer).mul(again[:, None]).unbind(1)
+    size = portraits.layer.shape[1]
+    cos, sin = turn.cos(), turn.sin()
+    turned = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
+    scaled = turned * zoom.exp()[:, None, None]
+    middle = torch.stack([right, down], 1) * size + size / 2
+
+    def moved(points: Tensor) -> Tensor:
+        return ((points - size / 2)[:, :, None] * scaled[:, None]).sum(-1) + middle[:, None]
+
+    def inside(points: Tensor) -> Tensor:
+        return ((points >= 0) & (points < size)).all(-1)
+
+    points68, dense = moved(portraits.points68), moved(portraits.dense)
+    flat, depth = portraits.points68_3d.split([2, 1], -1)
+    spin = torch.zeros_like(portraits.rotation)
+    spin[:, :2, :2], spin[:, 2, 2] = turned, 1
+    return Portraits(
+        layer=torch.where(again[:, None, None, None], _warped(portraits.layer, scaled, middle), portraits.layer),
+        tone=portraits.tone,
+        points68=points68,
+        points68_3d=torch.cat([moved(flat), depth], -1),
+        dense=dense,
+        visible68=portraits.visible68 & inside(points68),
+        visible_dense=portraits.visible_dense & inside(dense),
+        rotation=(spin[:, :, :, None] * portraits.rotation[:, None]).sum(2),
+        identity=portraits.identity,
+        expression=portraits.expression,
+        coefficients_known=portraits.coefficients_known,
+    )
+
+
+def _warped(layer: Tensor, scaled: Tensor, middle: Tensor) -> Tensor:
+    size = layer.shape[1]
+    at = torch.arange(size, device=layer.device) + 0.5
+    pixels = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
+    back = torch.linalg.inv(scaled)
+    where = ((pixels - middle[:, None, None])[..., None, :] * back[:, None, None]).sum(-1)
+    cover = layer[..., 3:]
+    premultiplied = torch.cat([layer[..., :3] * cover, cover], -1).permute(0, 3, 1, 2)
+    found = functional.grid_sample(premultiplied, where * (2 / size), align_corners=False).permute(0, 2, 3, 1)
+    return torch.cat([found[..., :3] / found[..., 3:].clamp_min(1e-3), found[..., 3:]], -1)
