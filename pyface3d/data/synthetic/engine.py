@@ -196,7 +196,7 @@ class SyntheticFaces:
         folk = people.draw_people(self.assets, self._rngs(indices, people.STAGE), self.device)
         seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size)
         skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device)
-        lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device)
+        lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device, skins.tone)
         wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk)
         return _Rendered(folk, seen, skins, render_faces(folk, skins, wear, lights, seen, self.scene))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor
 
 NUM_LAMPS = 2
 #: What a white matt ball shows on average after exposure.
-METERED = 0.85
+METERED = 1.1
+#: Luminance of a medium skin, and how far exposure follows a darker or lighter one.
+MEDIUM_TONE, METERING = 0.24, 0.42
 
 
 @dataclass(frozen=True)
@@ -36,25 +38,33 @@ class Lights:
     def __len__(self) -> int:
         return len(self.exposure)
 
-    def __getitem__(self, rows: slice) -> Lights:
-        return Lights(
-            self.harmonics[rows], self.directions[rows], self.colors[rows], self.softness[rows], self.exposure[rows]
-        )
+    def __getitem__(self, index: slice) -> Lights:
+        """Some of the samples."""
+        return Lights(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def draw_lights(
-    assets: Mapping[str, Tensor], rngs: Sequence[np.random.Generator], device: torch.device | str
+    assets: Mapping[str, Tensor],
+    rngs: Sequence[np.random.Generator],
+    device: torch.device | str = "cpu",
+    tone: Tensor | None = None,
 ) -> Lights:
     """Draw the light of B samples, one generator each.
 
     Args:
+        tone: (B, 3) linear RGB of the skin that the camera meters on; None: a medium one.
         assets: ``lights.sh`` (N, 9, 3), ``lights.direction`` (N, 3), ``lights.color`` (N, 3) of panoramas, y up; where
             they are absent the surroundings are made up (sky, ground and a window).
     """
     bank = _panoramas(assets)
     drawn = [_draw(rng, bank) for rng in rngs]
     stacked = [torch.from_numpy(np.stack(column).astype(np.float32)).to(device) for column in zip(*drawn, strict=True)]
-    return Lights(*stacked)
+    lights = Lights(*stacked)
+    if tone is None:
+        return lights
+    # A camera exposes dark skin longer, but only part of the way to a medium one.
+    brightness = tone.to(device) @ tone.new_tensor([0.2126, 0.7152, 0.0722]).to(device)
+    return replace(lights, exposure=lights.exposure * (MEDIUM_TONE / brightness) ** METERING)
 
 
 _Bank = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -72,7 +82,7 @@ def _draw(rng: np.random.Generator, bank: _Bank | None):
     turn = rng.uniform(-np.pi, np.pi) if rng.random() < 0.6 else rng.normal(0, 0.8) - np.arctan2(main[0], main[2])
     sh, main = _turned(sh, main, turn)
     # Contrast of the surrounding: overcast and studio fill on one side, a window in a dark room on the other.
-    sh[1:] *= rng.uniform(0.35, 1.25)
+    sh[1:] *= rng.uniform(0.5, 1.3)
     # Cameras balance white: the cast of the surrounding as a whole mostly goes, differences of direction stay.
     saturation = rng.uniform(0.2, 0.8)
     grey = sh.mean(axis=1, keepdims=True)
@@ -81,7 +91,7 @@ def _draw(rng: np.random.Generator, bank: _Bank | None):
     directions, colors, softness = np.zeros((2, 3)), np.zeros((2, 3)), np.full(2, 0.3)
     directions[:, 2] = 1.0
     count = rng.choice(3, p=[0.25, 0.5, 0.25])
-    ambient = rng.uniform(0.25, 1.0) if count else 1.0
+    ambient = np.exp(rng.uniform(np.log(0.12), 0.0)) if count else 1.0
     for lamp in range(count):
         directions[lamp] = main if lamp == 0 and rng.random() < 0.45 else _lamp_direction(rng)
         tint = main_color if lamp == 0 else np.ones(3)
