@@ -211,11 +211,11 @@ def validate(trainer: Trainer, monitor: Monitor, validation: Samples, photos: Ph
     out = answers(network, validation.image)
     figures = sample_measures(out, validation, trainer.tables.gram.cpu())
     monitor.figures(step, "synthetic", figures)
-    monitor.pictures(step, "synthetic", validation.image[:_PICTURES], out.points[:_PICTURES], validation.points)
+    monitor.pictures(step, "synthetic", validation.image[:_PICTURES], out.points[:_PICTURES], validation.points[:_PICTURES])
     if photos is not None:
         out = answers(network, photos.image)
         measured = photo_measures(out, photos.points)
         monitor.figures(step, "photos", measured)
-        monitor.pictures(step, "photos", photos.image[:_PICTURES], out.points[:_PICTURES], photos.points)
+        monitor.pictures(step, "photos", photos.image[:_PICTURES], out.points[:_PICTURES], photos.points[:_PICTURES])
         figures |= {f"photos_{name}": value for name, value in measured.items()}
     return figures

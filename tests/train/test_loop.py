@@ -22,6 +22,7 @@ from pyface3d.train.samples import Samples, render_samples
 
 SMALL = TrainConfig(steps=12, batch=4, size=64, reuse=2, pool=3, warm_points=4, warm_up=2)
 SAMPLES = render_samples(DotSampler(), 0, 8)
+MANY = render_samples(DotSampler(), 100, 40)  # more than a grid of pictures holds
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def run(folder: Path, tables: HeadTables, config: TrainConfig = SMALL, workers: 
     trainer = make_trainer(config, tables)
     if (folder / CHECKPOINT).exists():
         trainer.load(read_checkpoint(folder / CHECKPOINT))
-    run_training(trainer, DotSampler(), folder, validation=SAMPLES, workers=workers, pace=Pace(**pace))
+    run_training(trainer, DotSampler(), folder, validation=MANY, workers=workers, pace=Pace(**pace))
     return trainer
 
 
