@@ -123,7 +123,10 @@ class Now:
     views: Annotated[str, arg(metavar="LIST")] = "0,30,-30,60,-60"
     """Yaw of the pictures of the scan, degrees."""
     methods: Annotated[str, arg(metavar="LIST")] = "mean,landmarks,full"
-    """What to measure; mean is always measured."""
+    """What to measure, of dlib-68, network-68, coefficients, landmarks, full, landmarks-true, full-true, span; mean
+    is always measured."""
+    weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Weights of our network for network-68 and coefficients, instead of the shipped ones."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "head"
     """Face model that is fitted."""
     seed: int = 0
@@ -150,6 +153,7 @@ class Now:
             views=views,
             methods=_names(self.methods),
             model=self.model,
+            weights=self.weights,
             ict=self.ict if self.ict is not None or self.scan is not None else _test_data("ict_facekit"),
             lights=self.lights,
             seed=self.seed,

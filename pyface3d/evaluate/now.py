@@ -7,7 +7,7 @@ pictures in the same run; a method that does not beat it has measured nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,23 +19,20 @@ from torch import Tensor
 
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.evaluate.ict_people import IctPeople, Lights
-from pyface3d.evaluate.model_span import identity_of_scan
+from pyface3d.evaluate.occluders import StandardOccluder
 from pyface3d.evaluate.scan_distance import NOW_LANDMARKS, scan_distance
 from pyface3d.evaluate.scanned_faces import Placement, ScannedFace, read_scan
+from pyface3d.evaluate.shape_methods import METHODS, Subject
 from pyface3d.evaluate.tables import Cell, Table
 from pyface3d.face_models import load_face_model
-from pyface3d.systems.fit import reconstruct
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
 
-METHODS = ("mean", "landmarks", "full", "landmarks-true", "full-true", "span")
-"""What can be measured: the mean face; the fit to detected landmarks, and to pixels after them; the same from the true
-landmarks, which takes the detector's errors out; and the model fitted to the scan itself, the least error that its
-identities allow."""
+MEAN = "mean"
+"""The trivial answer, always measured: the head model's mean face."""
 
 _YAW_BINS = (0, 20, 40, 60)
-_SMALL_TEXTURE = 64  # texels: the texture is not measured here
 _MARKS = list(NOW_LANDMARKS)
 
 
@@ -45,7 +42,7 @@ class Measured:
 
     Attributes:
         picture: name of the picture.
-        method: one of `METHODS`.
+        method: `MEAN`, or one of `shape_methods.METHODS`.
         yaw_deg: of the head.
         distances: scan to mesh, mm, (N,).
         found: False where no face was found: the mean face stands in, as a user would have nothing else.
@@ -65,6 +62,7 @@ def evaluate_now(
     views: Sequence[float] = (0, 30, -30, 60, -60),
     methods: Sequence[str] = ("mean", "landmarks", "full"),
     model: str = "head",
+    weights: Path | None = None,
     ict: Path | None = None,
     lights: Path | None = None,
     seed: int = 0,
@@ -79,12 +77,13 @@ def evaluate_now(
             light, skin, distance and place in the picture random, expression neutral.
         scan: measure on this textured scan instead (`scanned_faces.read_scan`), seen from ``views``.
         views: yaw of the pictures of ``scan``, degrees.
-        methods: of `METHODS`; "mean" is always measured.
+        methods: of `shape_methods.METHODS`; the mean face is always measured.
+        weights: file of our network's weights for the methods that ask it directly.
         model: name or path of the head model that is fitted.
         ict: ``.npz`` of ICT-FaceKit or its folder; needed unless ``scan`` is given.
         lights: ``.npz`` of environments (`ict_people.Lights.read`); drawn from a prior where left out.
         seed: of everything random.
-        occlude: hide part of each face of ``ict`` behind an object of half its width.
+        occlude: hide part of each face behind an object of half its width.
         size: side of the pictures, px.
         progress: wraps the loop over pictures, given their number (tqdm).
 
@@ -96,9 +95,9 @@ def evaluate_now(
     Raises:
         InputError: an argument that cannot be used; a file that is missing or damaged.
     """
-    strangers = [name for name in methods if name not in METHODS]
+    strangers = [name for name in methods if name not in (MEAN, *METHODS)]
     if strangers:
-        raise InputError(f"methods must be of {', '.join(METHODS)}, got {strangers[0]!r}")
+        raise InputError(f"methods must be of {', '.join((MEAN, *METHODS))}, got {strangers[0]!r}")
     if scan is None:
         if ict is None:
             raise InputError("evaluate now needs ICT-FaceKit's folder or .npz (--ict), or a scan to measure on")
@@ -110,15 +109,18 @@ def evaluate_now(
         count, pictures = identities, (people.photo(number, occlude=occlude) for number in range(identities))
     else:
         scanned = read_scan(scan)
-        count, pictures = len(views), (scanned.view(Placement(float(yaw)), size) for yaw in views)
+        seen = (scanned.view(Placement(float(yaw)), size) for yaw in views)
+        count, pictures = len(views), (_occluded(face, seed) if occlude else face for face in seen)
     faces = pictures if progress is None else progress(pictures, count)
-    order = ["mean", *(name for name in METHODS if name in methods and name != "mean")]
-    head = _Head(load_face_model(model))
+    order = [MEAN, *(name for name in METHODS if name in methods)]
+    head = _Head(load_face_model(model), weights)
     measured = [one for face in faces for one in head.measure(face, order)]
     if scan is None:
-        subject = f"{identities} people of ICT-FaceKit{', half occluded' if occlude else ''}, seed {seed}"
+        subject = f"{identities} people of ICT-FaceKit, seed {seed}"
     else:
         subject = f"{scan.stem} from {len(views)} sides"
+    if occlude:
+        subject += ", behind the standard occluder"
     notes = [
         f"mm from the scan's points about the nose to the neutral mesh of model {model!r}, aligned with scale",
         "where no face was found, the mean face's distances count",
@@ -132,41 +134,40 @@ def _ict_file(path: Path) -> Path:
     return files[0] if len(files) == 1 else path
 
 
+def _occluded(face: ScannedFace, seed: int) -> ScannedFace:
+    image, _ = StandardOccluder(seed).apply(face.image, face.landmarks, face.name)
+    return replace(face, image=image)
+
+
 class _Head:
     """The head model under test and the parts of it that the protocol needs."""
 
-    def __init__(self, model: FaceModel) -> None:
+    def __init__(self, model: FaceModel, weights: Path | None) -> None:
         self.model = model
         faces = model.topology.faces
         skin = model.regions.get("skin")
         # Teeth, eyeballs and the like lie inside the head; scan points are skin.
         self.faces = faces if skin is None else faces[skin[faces.long()].all(-1)]
         self.embedding = model.landmarks("ibug68")
+        self.subject = Subject(model, self.faces, weights)
 
     def neutral(self, identity: Tensor) -> Tensor:
         """Vertices (V, 3) of an identity (1, I) with a neutral face: what the benchmark compares."""
         return self.model.vertices(identity, identity.new_zeros(1, self.model.expression_dim))[0]
 
     def measure(self, face: ScannedFace, methods: Sequence[str]) -> Iterator[Measured]:
-        """``face`` by each of ``methods``, "mean" first."""
+        """``face`` by each of ``methods``, `MEAN` first."""
         mean = self._distances(face, torch.zeros(1, self.model.identity_dim))
         for method in methods:
-            identity = None if method == "mean" else self._identity(face, method)
-            distances = mean if identity is None else self._distances(face, identity)
-            found = method == "mean" or identity is not None
-            yield Measured(face.name, method, face.yaw_deg, distances, found)
-
-    def _identity(self, face: ScannedFace, method: str) -> Tensor | None:
-        """The identity that ``method`` finds, (1, I); None where no face was found."""
-        if method == "span":
-            return identity_of_scan(self.model, self.faces, _MARKS, face.scan_points, face.scan_landmarks[_MARKS])
-        fit: Literal["landmarks", "full"] = "landmarks" if method.startswith("landmarks") else "full"
-        given = face.landmarks if method.endswith("-true") else None
-        try:
-            found = reconstruct(face.image, given, model=self.model, fit=fit, max_faces=1, texture_size=_SMALL_TEXTURE)
-        except NoFaceError:
-            return None
-        return found[0].coefficients["identity"][None]
+            if method == MEAN:
+                yield Measured(face.name, method, face.yaw_deg, mean, True)
+                continue
+            try:
+                identity = METHODS[method](self.subject, face)
+            except NoFaceError:
+                yield Measured(face.name, method, face.yaw_deg, mean, False)
+            else:
+                yield Measured(face.name, method, face.yaw_deg, self._distances(face, identity), True)
 
     def _distances(self, face: ScannedFace, identity: Tensor) -> NDArray[np.float64]:
         verts = self.neutral(identity)

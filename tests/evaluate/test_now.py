@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pyface3d.errors import InputError, NoFaceError
-from pyface3d.evaluate import now
+from pyface3d.evaluate import now, shape_methods
 from pyface3d.evaluate.ict_people import IctPeople, Lights
 from pyface3d.evaluate.model_span import barycentrics_of, identity_of_scan
 from pyface3d.evaluate.now import Measured, evaluate_now, summarise
@@ -92,7 +92,7 @@ def test_occluder_covers_part_of_the_face_only(people):
 
 def test_the_true_face_has_no_error_and_the_mean_face_has_some(people, ict):
     face = people.photo(0)
-    head = now._Head(ict)
+    head = now._Head(ict, None)
     identity = torch.from_numpy(np.random.default_rng([1, 0]).normal(size=(1, 100)).astype(np.float32))
     assert np.median(head._distances(face, identity)) < 0.01
     assert np.median(head._distances(face, torch.zeros(1, 100))) > 0.5
@@ -189,7 +189,7 @@ def test_no_face_counts_as_the_mean_face(monkeypatch, shared_data):
     def blind(*_args, **_kwargs):
         raise NoFaceError("no face")
 
-    monkeypatch.setattr(now, "reconstruct", blind)
+    monkeypatch.setattr(shape_methods, "reconstruct", blind)
     table = evaluate_now(2, ict=shared_data / "ict_facekit", methods=("landmarks",), size=64)
     mean, ours = table.rows[:2]
     assert (mean["method"], mean["not found"], mean["over mean face"]) == ("mean", 0, 1.0)
@@ -288,3 +288,28 @@ def test_only_the_whole_of_ict_facekit_will_do(shared_data):
     part = load_face_model(shared_data / "ict_facekit" / "FaceXModel")  # two of its hundred identities
     with pytest.raises(InputError, match="all 100 identity shapes"):
         IctPeople(part)
+
+
+def test_a_registered_method_is_measured(monkeypatch, shared_data):
+    """One that knows the model's span must beat the mean face; one that finds no face counts as it."""
+    monkeypatch.setitem(shape_methods.METHODS, "lost", lambda subject, face: shape_methods.no_face())
+    table = evaluate_now(1, ict=shared_data / "ict_facekit", methods=("span", "lost"), size=64)
+    by = {row["method"]: row for row in table.rows if row["pictures"] == "all"}
+    assert by["span"]["over mean face"] < 0.7
+    assert (by["lost"]["not found"], by["lost"]["over mean face"]) == (1, 1.0)
+
+
+def test_the_occluder_stands_before_a_scan_too(monkeypatch, shared_data):
+    seen = []
+
+    def look(subject, face):
+        seen.append(face.image)
+        return torch.zeros(1, subject.model.identity_dim)
+
+    monkeypatch.setitem(shape_methods.METHODS, "look", look)
+    scan = shared_data / "scans_3d" / "james.obj"
+    for occlude in (False, True):
+        evaluate_now(scan=scan, views=(0,), methods=("look",), size=96, occlude=occlude)
+    clean, covered = seen
+    changed = (clean != covered).any(axis=2).mean()
+    assert 0.01 < changed < 0.3
