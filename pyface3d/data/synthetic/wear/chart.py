@@ -42,7 +42,8 @@ class HeadChart:
 
     def surface(self, verts: Tensor) -> Tensor:
         """Nodes on heads ``verts`` (B, V, 3): (B, ROWS, COLUMNS, 3) mm, model frame."""
-        points = (verts[:, self.index] * self.weight[..., None]).sum(dim=3)
+        corners = verts.index_select(1, self.index.flatten()).unflatten(1, self.index.shape)
+        points = torch.einsum("brckd,rck->brcd", corners, self.weight)
         points[..., 1] -= self.drop
         return points
 

@@ -124,7 +124,7 @@ def draw_one(rng: np.random.Generator, hair: Row, dark: bool, suit: bool) -> tup
     lenses[[Look.SEED_U, Look.SEED_V]] = rng.random(2)
     lenses[Look.SPECULAR], lenses[Look.ROUGHNESS] = rng.uniform(0.7, 1.5), rng.uniform(0.06, 0.2)
     lenses[Look.CONTRAST] = rng.choice([0.0, rng.uniform(0.05, 0.4), rng.uniform(0.4, 0.8)], p=[0.45, 0.42, 0.13])
-    lenses[[Look.RED, Look.GREEN, Look.BLUE]] = rng.uniform(0.3, 1.0) * np.exp(rng.normal(0, 0.1, 3))
+    lenses[[Look.RED, Look.GREEN, Look.BLUE]] = rng.uniform(0.3, 0.9) * rng.uniform(0.85, 1.1, 3)
     if dark:
         tint = np.array([0.015, 0.014, 0.014]) * np.exp(rng.normal(0, 0.3, 3)) * rng.choice([0.5, 1, 4, 12])
         lenses[Look.OPACITY] = rng.choice([1.0, rng.uniform(0.85, 1.0), rng.uniform(0.55, 0.85)])
