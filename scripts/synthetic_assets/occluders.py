@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from synthetic_assets import masks
+from synthetic_assets import hands, masks
 
 SIDE = 128
 #: Pictures of faces: fine before a face, wrong in a picture that is to have none.
@@ -27,10 +27,14 @@ def pack(data: Path) -> dict[str, np.ndarray]:
     """
     folder = data / "occluders_rgba" / "fluent_emoji_3d"
     paths = sorted(folder.glob("*.webp"), key=lambda path: (_has_face(path), path.name))
-    return masks.pack(data) | {
-        "occluders.objects": np.stack([cutout(path) for path in paths]),
-        "occluders.faces": np.array(sum(_has_face(path) for path in paths)),
-    }
+    return (
+        masks.pack(data)
+        | hands.pack(data)
+        | {
+            "occluders.objects": np.stack([cutout(path) for path in paths]),
+            "occluders.faces": np.array(sum(_has_face(path) for path in paths)),
+        }
+    )
 
 
 def cutout(path: Path) -> np.ndarray:

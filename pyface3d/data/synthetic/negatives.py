@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from pyface3d.data.synthetic.backgrounds import draw_backgrounds
 from pyface3d.data.synthetic.draws import Draws
+from pyface3d.data.synthetic.objects import FACES, OBJECTS
 from pyface3d.data.synthetic.occluders import draw_occluders
 
 STAGE = 75
@@ -48,8 +49,16 @@ def draw_negatives(
     turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)], 1).view(-1, 2, 2)
     points = middle + side[:, None, None] * (_face_layout(image.device) @ turned.mT)
     tone = torch.exp(draws.normal(0.6))[:, None] * image.new_tensor([0.45, 0.27, 0.19])
-    occlusion = draw_occluders(assets, rngs, points, tone.clamp(0.01, 1), size)
+    occlusion = draw_occluders(_without_faces(assets), rngs, points, tone.clamp(0.01, 1), size)
     return occlusion.over(image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+def _without_faces(assets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The assets less the things that have a face themselves, which are packed last."""
+    if OBJECTS not in assets:
+        return assets
+    sprites = assets[OBJECTS]
+    return {**assets, OBJECTS: sprites[: len(sprites) - int(assets[FACES])]}
 
 
 def _face_layout(device: torch.device) -> Tensor:

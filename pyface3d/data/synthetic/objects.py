@@ -12,7 +12,7 @@ from pyface3d.data.synthetic.anchors import FaceFrame
 from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.sprites import Placement, place, tinted, unpack
 
-OBJECTS = "occluders.objects"
+OBJECTS, FACES = "occluders.objects", "occluders.faces"
 
 
 def objects(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: int) -> Tensor:
@@ -41,3 +41,27 @@ def objects(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: 
         pivot=draws.normal(0.15, 2),
     )
     return tinted(draws, place(chosen, placement, size), 0.35)
+
+
+def people(pool: Tensor, draws: Draws, frame: FaceFrame, size: int) -> Tensor:
+    """Other people before the face, mostly at its side.
+
+    Args:
+        pool: (N, 4, h, h) linear RGB and cover, not premultiplied.
+        draws, frame, size: as of ``objects``.
+
+    Returns:
+        (B, 4, S, S) premultiplied.
+    """
+    source = pool[draws.integer(len(pool))]
+    chosen = torch.cat([source[:, :3] * source[:, 3:], source[:, 3:]], 1)
+    side = torch.where(draws.chance(0.5), 1.0, -1.0)
+    placement = Placement(
+        center=frame.at(side * draws.uniform(0.5, 1.6), draws.uniform(-0.8, 1.2)),
+        side=frame.width * draws.uniform(1.0, 2.2),
+        angle=draws.normal(0.3),
+        mirrored=draws.chance(0.5),
+        stretch=torch.ones_like(side),
+        pivot=torch.zeros(len(side), 2, device=side.device),
+    )
+    return place(chosen, placement, size)

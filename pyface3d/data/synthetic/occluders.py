@@ -13,15 +13,17 @@ from torch.nn import functional
 from pyface3d.data.synthetic import shapes
 from pyface3d.data.synthetic.anchors import FaceFrame, coverage, face_cells, face_frame
 from pyface3d.data.synthetic.draws import Draws
+from pyface3d.data.synthetic.hands import hands
+from pyface3d.data.synthetic.held import held_things
 from pyface3d.data.synthetic.masks import masks
-from pyface3d.data.synthetic.objects import objects
+from pyface3d.data.synthetic.objects import objects, people
 from pyface3d.data.synthetic.resampling import gaussian_matrix, separable
 
 STAGE = 65
 _MOST = 0.8  # share of the face that may be covered
 _LAYERS = 3
 
-_Layer = Callable[[Draws, FaceFrame, int], Tensor]
+_Layer = Callable[[Draws, FaceFrame, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def draw_occluders(
     frame = face_frame(points68)
     cells = face_cells(points68, size)
     canvas = points68.new_zeros(len(points68), 4, size, size)
-    kinds = _kinds(assets, skin, pool)
+    kinds = _kinds(assets, pool)
     first = draws.choice([0.35] + [weight for weight, _ in kinds]) - 1
     more = draws.choice([0.7, 0.22, 0.08])
     for layer in range(_LAYERS):
@@ -78,7 +80,7 @@ def draw_occluders(
             chosen = ((kind == number) & (more >= layer)).nonzero()[:, 0]
             if not len(chosen):
                 continue
-            added = draw(draws.of(chosen), frame.of(chosen), size)
+            added = draw(draws.of(chosen), frame.of(chosen), skin[chosen], size)
             below = canvas[chosen]
             together = below * (1 - added[:, 3:]) + added
             allowed = coverage(cells[chosen], together[:, 3]) <= _MOST
@@ -88,22 +90,38 @@ def draw_occluders(
     return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover))
 
 
-def _kinds(assets: Mapping[str, Tensor], skin: Tensor, pool: Tensor | None) -> list[tuple[float, _Layer]]:
+def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None) -> list[tuple[float, _Layer]]:
     """What there is to draw, with its share among 0.65."""
 
-    def things(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
-        return objects(assets, draws, frame, size)
+    def on_hands(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
+        return hands(assets, draws, frame, skin, size)
 
-    def face_masks(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
+    def on_held_things(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
+        return held_things(assets, draws, frame, skin, size)
+
+    def on_masks(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
         return masks(assets, draws, frame, size)
 
+    def on_objects(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
+        return objects(assets, draws, frame, size)
+
+    def on_people(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
+        return shapes.blobs(draws, frame, size) if pool is None else people(pool, draws, frame, size)
+
+    def bare(draw: Callable[[Draws, FaceFrame, int], Tensor]) -> _Layer:
+        return lambda draws, frame, skin, size: draw(draws, frame, size)
+
     return [
-        (0.14, face_masks),
-        (0.25, things),
-        (0.11, shapes.blobs),
-        (0.06, shapes.bars),
-        (0.05, shapes.strands),
-        (0.04, shapes.frame_cuts),
+        (0.15, on_masks),
+        (0.16, on_hands),
+        (0.05, on_held_things),
+        (0.1, on_objects),
+        (0.02, on_people),
+        (0.05, bare(shapes.blobs)),
+        (0.03, bare(shapes.bars)),
+        (0.04, bare(shapes.strands)),
+        (0.02, bare(shapes.scarves)),
+        (0.03, bare(shapes.frame_cuts)),
     ]
 
 

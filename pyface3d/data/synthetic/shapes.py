@@ -91,7 +91,7 @@ def strands(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
     hang = torch.where(draws.chance(0.7), draws.normal(0.4), draws.uniform(-1.6, 1.6))
     root = frame.at(draws.uniform(-1.1, 1.1), draws.uniform(-1.6, -0.6))
     length = frame.height * draws.uniform(0.4, 1.5)
-    spread, thickness = frame.width * draws.uniform(0.02, 0.3), frame.width * torch.exp(draws.uniform(-4.6, -3.0))
+    spread, thickness = frame.width * draws.uniform(0.02, 0.2), frame.width * torch.exp(draws.uniform(-5.4, -3.9))
     direction = torch.cos(hang)[:, None] * frame.down + torch.sin(hang)[:, None] * frame.right
     x, y = x - _column(root[:, 0]), y - _column(root[:, 1])
     along = _column(direction[:, 0]) * x + _column(direction[:, 1]) * y
@@ -110,6 +110,23 @@ def strands(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
         shine = torch.where(strand > cover, _column(light), shine)
         cover = torch.maximum(cover, strand)
     return torch.cat([color[:, :, None, None] * (shine * cover)[:, None], cover[:, None]], 1)
+
+
+def scarves(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
+    """Cloth over everything below a curve across the nose, the mouth or the chin. (B, 4, S, S)."""
+    x, y = _pixels(draws, size)
+    x, y = x - _column(frame.center[:, 0]), y - _column(frame.center[:, 1])
+    right, down = frame.right[..., None, None], frame.down[..., None, None]
+    across = (right[:, 0] * x + right[:, 1] * y) / _column(frame.width)
+    along = (down[:, 0] * x + down[:, 1] * y) / _column(frame.height)
+    edge = _column(draws.uniform(-0.02, 0.4)) + _column(draws.uniform(-0.5, 0.5)) * across.square()
+    edge = edge + _column(draws.normal(0.15)) * across
+    half, end = _column(draws.uniform(0.55, 0.9)), _column(draws.uniform(0.7, 1.6))
+    inside = torch.minimum(along - edge, torch.minimum(half + 0.3 * along - across.abs(), end - along))
+    layer = textured(draws, (inside * _column(frame.height) + 0.5).clamp(0, 1))
+    slope, wave = _column(draws.normal(4.0)), _column(draws.uniform(8, 22))
+    folds = torch.sin(wave * (along - edge) + slope * across + 3 * torch.sin(3 * across + _column(draws.uniform(0, 6))))
+    return torch.cat([layer[:, :3] * (0.8 + 0.25 * folds)[:, None], layer[:, 3:]], 1)
 
 
 def frame_cuts(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
