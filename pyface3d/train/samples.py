@@ -40,7 +40,7 @@ class FaceSource:
     def __call__(self) -> Any:
         from pyface3d.data.synthetic.engine import SyntheticFaces
 
-        return SyntheticFaces(self.assets, self.size, self.seed, self.device, covered=self.occluders)
+        return SyntheticFaces(self.assets, self.size, self.seed, self.device, occluders=self.occluders)
 
 
 @dataclass(frozen=True)
