@@ -161,7 +161,9 @@ def _recolour(image: Tensor, rng: np.random.Generator, changes: Changes) -> Tens
     gamma = draw(np.exp(rng.normal(0, 0.15, count)))
     grey = draw((rng.random(count) < changes.grey).astype(np.float32))
     deviation = draw(changes.noise * rng.random(count) ** 3)
-    noise = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32)).to(image.device)
+    # Drawn where it is used: a normal number for every pixel is too many for the CPU to feed a GPU.
+    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**63)))
+    noise = torch.randn(image.shape, generator=generator, device=image.device)
     image = (image * gain + offset).clamp(1e-4, 1) ** gamma
     image = torch.lerp(image, image.mean(1, keepdim=True).expand_as(image), grey)
     return (image + deviation * noise).clamp(0, 1)

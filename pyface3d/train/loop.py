@@ -122,8 +122,9 @@ class Trainer:
         total = torch.stack(list(parts.values())).sum()
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
-        values = {name: float(value.detach()) for name, value in parts.items()}
-        values |= {"total": float(total.detach()), "gradient": float(norm)}
+        # One transfer for all figures: each would wait for the device.
+        numbers = torch.stack([*parts.values(), total, norm]).detach().tolist()
+        values = dict(zip([*parts, "total", "gradient"], numbers))
         if math.isfinite(values["total"]) and math.isfinite(values["gradient"]):
             self.optimizer.step()
             self.averaged.update_parameters(self.network)
@@ -211,7 +212,9 @@ def validate(trainer: Trainer, monitor: Monitor, validation: Samples, photos: Ph
     out = answers(network, validation.image)
     figures = sample_measures(out, validation, trainer.tables.gram.cpu())
     monitor.figures(step, "synthetic", figures)
-    monitor.pictures(step, "synthetic", validation.image[:_PICTURES], out.points[:_PICTURES], validation.points[:_PICTURES])
+    monitor.pictures(
+        step, "synthetic", validation.image[:_PICTURES], out.points[:_PICTURES], validation.points[:_PICTURES]
+    )
     if photos is not None:
         out = answers(network, photos.image)
         measured = photo_measures(out, photos.points)

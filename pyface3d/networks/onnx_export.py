@@ -1,0 +1,61 @@
+"""Networks as ONNX files, for other runtimes. Needs the extra ``[onnx]``."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from torch import nn
+
+from pyface3d.errors import InputError, Pyface3dError
+from pyface3d.networks.face_points import FacePoints, FacePointsOutput
+
+_OPSET = 17
+
+
+def face_points_onnx(network: FacePoints) -> bytes:
+    """The landmark network as an ONNX model.
+
+    Input ``image`` (B, 3, S, S) float32, RGB of sRGB values in [0, 1], any B; outputs are those of `FacePointsOutput`
+    by name. Batch norms are merged into the convolutions.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: the network is in training mode.
+        Pyface3dError: the package onnx is not installed.
+    """
+    if network.training:
+        raise InputError("network must be in evaluation mode, call network.eval() first")
+    try:
+        import onnx
+    except ImportError as error:
+        raise Pyface3dError("ONNX export needs the package onnx; pip install 'pyface3d[onnx]'") from error
+    image = torch.rand(2, 3, network.config.size, network.config.size)
+    names = list(FacePointsOutput._fields)
+    stream = io.BytesIO()
+    torch.onnx.export(
+        _Plain(network).eval(),
+        (image,),
+        stream,  # type: ignore[arg-type]  # a stream is served, the annotation forgets it
+        input_names=["image"],
+        output_names=names,
+        dynamic_axes={name: {0: "batch"} for name in ["image", *names]},
+        opset_version=_OPSET,
+        dynamo=False,  # the newer exporter needs onnxscript and fixes the batch in some releases
+    )
+    content = stream.getvalue()
+    onnx.checker.check_model(onnx.load_from_string(content))
+    return content
+
+
+class _Plain(nn.Module):
+    """The network with a tuple for an answer: exporters know no named ones."""
+
+    def __init__(self, network: FacePoints) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.network(image))

@@ -1,0 +1,41 @@
+"""ONNX: the exported model answers as torch does."""
+
+import numpy as np
+import pytest
+import torch
+
+from pyface3d.errors import InputError
+from pyface3d.networks.face_points import FacePoints, FacePointsOutput
+
+ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+from pyface3d.networks.onnx_export import face_points_onnx  # noqa: E402
+
+
+@pytest.mark.filterwarnings("ignore")  # the tracing exporter warns of every Python number
+def test_onnxruntime_gives_the_same_answers_for_any_batch():
+    torch.manual_seed(0)
+    network = FacePoints(size=64, features=32)
+    torch.nn.init.normal_(network.outputs.weight, std=0.3)  # answers that differ from crop to crop
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    network.eval()
+    session = ort.InferenceSession(face_points_onnx(network), providers=["CPUExecutionProvider"])
+    assert [output.name for output in session.get_outputs()] == list(FacePointsOutput._fields)
+    for batch in (1, 5):
+        image = torch.rand(batch, 3, 64, 64)
+        with torch.no_grad():
+            expected = network(image)
+        found = session.run(None, {"image": image.numpy()})
+        for name, value, wanted in zip(FacePointsOutput._fields, found, expected):
+            assert value.shape == tuple(wanted.shape), name
+            np.testing.assert_allclose(value, wanted.numpy(), atol=1e-4, rtol=0, err_msg=name)
+    assert np.ptp(found[0], axis=0).max() > 1e-3
+
+
+def test_a_network_in_training_is_refused():
+    with pytest.raises(InputError, match="evaluation mode"):
+        face_points_onnx(FacePoints(size=32, features=8))
