@@ -9,7 +9,7 @@ from pyface3d.data.synthetic.canvas import BROW_LENGTH_MM, Band, Canvas, soft
 from pyface3d.data.synthetic.draws import Draws
 
 _BARE_SHARE = 0.04
-_STROKE_ROWS, _STROKES = 48, 176
+_STROKE_ROWS, _STROKES = 48, 96
 #: No beard, stubble (shaved yesterday to last week), and short painted beards.
 _BEARD_WEIGHTS = (0.66, 0.20, 0.14)
 #: Shapes of beards: all, round the mouth, moustache, along the jaw, chin.
@@ -25,12 +25,12 @@ def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     size = (len(draws), 1, 1)
     along, across = canvas.brow_along, canvas.brow_across
     bare = draws.chance(_BARE_SHARE)
-    density = torch.where(bare, draws.uniform(0.0, 0.15), draws.uniform(0.25, 1.05).clamp_max(1.0) ** 0.6)
-    thickness = 3.2 * draws.normal(0.28).exp()
+    density = torch.where(bare, draws.uniform(0.0, 0.15), draws.uniform(0.25, 1.1).clamp_max(1.0) ** 0.5)
+    thickness = 3.5 * draws.normal(0.28).exp()
     arch, shift = draws.normal(0.7).reshape(size), draws.normal(0.6).reshape(size)
     start, end = draws.normal(0.05).reshape(size) - 0.03, 1.0 + draws.normal(0.06).reshape(size)
     taper, lean = draws.uniform(0.15, 0.7).reshape(size), draws.normal(0.2).reshape(size)
-    roughness, edge = draws.uniform(0.1, 0.55).reshape(size), draws.uniform(1.4, 4.2).reshape(size)
+    roughness, edge = draws.uniform(0.05, 0.45).reshape(size), draws.uniform(1.4, 4.2).reshape(size)
     half = thickness.reshape(size) * (1 - taper * along.clamp(0, 1) ** 1.5)
     middle = shift + arch * (1 - ((along - 0.65) / 0.45).square()).clamp(-1, 1) - 0.7 * half
     off = (across - middle).abs() - half
@@ -41,7 +41,7 @@ def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     # The two brows of a person are not mirror images hair by hair.
     other = torch.where(canvas.position[..., 0] > 0, 0.0, _STROKE_ROWS / 2)
     row = (across + 11).clamp(0, _STROKE_ROWS / 2 - 1) + other
-    index = row.round().long() * _STROKES + (hair * 2.0).round().long().clamp(0, _STROKES - 1)
+    index = row.round().long() * _STROKES + (hair * 1.1).round().long().clamp(0, _STROKES - 1)
     strokes = draws.normal(1.0, _STROKE_ROWS * _STROKES)
     uneven = strokes.gather(1, index.flatten(1)).reshape(index.shape)
     cover = body * (1 + roughness * uneven).clamp(0.2, 1.4)

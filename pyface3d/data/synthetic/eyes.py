@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyface3d.data.synthetic.canvas import bump
+from pyface3d.data.synthetic.canvas import bump, soft
 from pyface3d.data.synthetic.draws import Draws
 
 #: Irises, linear RGB: dark brown to hazel, green, grey and blue; and how many people have them.
@@ -17,16 +17,17 @@ _IRIS_RGB = (
 )  # fmt: skip
 _IRIS_WEIGHTS = (0.42, 0.34, 0.12, 0.05, 0.02, 0.02, 0.02, 0.01)
 _FAIR_IRIS_WEIGHTS = (0.08, 0.18, 0.14, 0.12, 0.10, 0.12, 0.16, 0.10)
-_SCLERA = (0.43, 0.395, 0.37)
+_SCLERA = (0.37, 0.34, 0.32)
 _FIBRES = 48
 
 
-def paint_eyes(radius: Tensor, around: Tensor, draws: Draws, melanin: Tensor) -> Tensor:
+def paint_eyes(radius: Tensor, around: Tensor, height: Tensor, draws: Draws, melanin: Tensor) -> Tensor:
     """Linear RGB (B, 3, N) of the eyeball's points.
 
     Args:
         radius: (N,) angle from the optical axis over that of the iris' edge.
         around: (N,) angle about the axis, radians.
+        height: (N,) mm above the line of the eye's corners: lid and lashes shade the eye from above.
         melanin: (B,) of the skin: light irises are rare above 0.4.
     """
     size = (len(draws), 1)
@@ -47,4 +48,6 @@ def paint_eyes(radius: Tensor, around: Tensor, draws: Draws, melanin: Tensor) ->
     color = iris[:, :, None] * (collar * ring * (1 + fibre))[:, None]
     color = torch.lerp(color, radius.new_tensor(0.003), torch.sigmoid((pupil - radius) * 30)[:, None])
     white = sclera[:, :, None] * (1 - 0.18 * ((radius - 1) / 1.5).clamp(0, 1))[:, None]
-    return torch.lerp(color, white, torch.sigmoid((radius - 1.0) * 14)[:, None])
+    color = torch.lerp(color, white, torch.sigmoid((radius - 1.0) * 14)[:, None])
+    lid = soft(height - draws.uniform(0.5, 3.0).reshape(size), 5.0)
+    return color * (1 - draws.uniform(0.2, 0.75).reshape(size) * lid)[:, None]

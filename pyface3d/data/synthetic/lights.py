@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 NUM_LAMPS = 2
+#: Change of the logarithm of linear RGB from neutral towards candle light.
+WARM = np.array([1.0, 0.0, -1.3])
 #: What a white matt ball shows on average after exposure.
-METERED = 1.1
+METERED = 1.38
 #: Luminance of a medium skin, and how far exposure follows a darker or lighter one.
 MEDIUM_TONE, METERING = 0.24, 0.42
 
@@ -87,15 +89,16 @@ def _draw(rng: np.random.Generator, bank: _Bank | None):
     saturation = rng.uniform(0.2, 0.8)
     grey = sh.mean(axis=1, keepdims=True)
     sh = (grey + saturation * (sh - grey)) * np.exp(rng.normal(0, 0.04, 3))
-    sh *= (sh[0].mean() / sh[0]) ** rng.uniform(0.6, 1.0)
+    sh *= (sh[0].mean() / sh[0]) ** rng.uniform(0.35, 0.95)
+    sh *= np.exp(rng.normal(0.03, 0.08) * WARM)
     directions, colors, softness = np.zeros((2, 3)), np.zeros((2, 3)), np.full(2, 0.3)
     directions[:, 2] = 1.0
     count = rng.choice(3, p=[0.25, 0.5, 0.25])
-    ambient = np.exp(rng.uniform(np.log(0.12), 0.0)) if count else 1.0
+    ambient = np.exp(rng.uniform(np.log(0.1), -0.1)) if count else 1.0
     for lamp in range(count):
         directions[lamp] = main if lamp == 0 and rng.random() < 0.45 else _lamp_direction(rng)
         tint = main_color if lamp == 0 else np.ones(3)
-        tint = tint**0.4 * np.exp(rng.normal(0, 0.07) * np.array([1.0, 0.0, -1.2]))
+        tint = tint**0.5 * np.exp(rng.normal(0.03, 0.11) * WARM)
         if rng.random() < 0.04:  # a coloured lamp
             tint = np.exp(rng.normal(0, 0.5, 3))
         colors[lamp] = tint / tint.mean() * rng.uniform(0.25, 1.5) * (1.0 if lamp == 0 else 0.6)

@@ -16,6 +16,7 @@ _SUBSURFACE_WRAP = (0.24, 0.10, 0.06)
 _NORMAL_INCIDENCE = 0.028  # Fresnel reflectance of skin (refractive index 1.4)
 _OCCLUSION_DIRECTIONS, _OCCLUSION_SIZE = 96, 128
 _SHADOW_SIZE = 128
+_OCCLUSION_POWER = 1.5  # light from above counts more than an even surrounding, and creases see little of it
 _DARKEST = 0.02  # where nine bands would give negative light
 _AT_ONCE = {"cpu": 1, "cuda": 64}  # samples shaded together: as many as stay in the cache
 _SHADOW_BIAS_MM = 3.0
@@ -79,9 +80,9 @@ def _shade(
     mirrored = 2 * facing * normals - to_eye
     reflected = _reflected(mirrored, lights.harmonics)
     # Light that has bounced inside a crease takes on the colour of the skin: occlusion is weaker where albedo is high.
-    hidden = 1 - occlusion[:, None]
+    hidden = 1 - occlusion[:, None] ** _OCCLUSION_POWER
     diffuse = surrounding * (1 - hidden) / (1 - albedo.clamp(0, 0.8) * hidden)
-    fresnel = _NORMAL_INCIDENCE + (1 - _NORMAL_INCIDENCE) * (1 - facing.clamp(0, 1)) ** 5 * (1 - roughness) ** 2
+    fresnel = _NORMAL_INCIDENCE + (1 - _NORMAL_INCIDENCE) * (1 - facing.clamp(0, 1)) ** 5 * _grazing(roughness)
     shine = reflected * (fresnel * (1 - hidden).square())
     wrap = albedo.new_tensor(_SUBSURFACE_WRAP)[:, None, None]
     wrap = wrap if subsurface is None else wrap * subsurface[:, None]
@@ -105,6 +106,11 @@ def _shade(
         shine = shine + color * lobe
     radiance = (albedo * diffuse + strength * shine) * lights.exposure[:, None, None, None]
     return radiance.permute(0, 2, 3, 1)
+
+
+def _grazing(roughness: Tensor) -> Tensor:
+    """How much of the mirror's brightness at grazing sight is left: rough skin hides most of it in its own valleys."""
+    return 0.6 * (1 - roughness) ** 4
 
 
 def _planes(values: Tensor) -> Tensor:
@@ -207,7 +213,7 @@ def head_occlusion(model: LinearFaceModel) -> Tensor:
         expression[0, model.expression_names.index(name)] = strength
     parted = vertex_occlusion(model.vertices(identity, expression)[0], model.topology)
     inside = model.regions["mouth_bag"] | model.regions["teeth"] | model.regions["tongue"]
-    return torch.where(inside.to(closed.device), 0.7 * parted, closed)
+    return torch.where(inside.to(closed.device), 0.85 * parted.sqrt(), closed)
 
 
 def _light_axes(directions: Tensor) -> Tensor:

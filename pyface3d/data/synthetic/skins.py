@@ -75,7 +75,7 @@ class _Studio:
 
     Attributes:
         detail: (N, 3, rows, T) logarithm of a skin's albedo over its own mean, in the rows that hold skin.
-        iris, iris_around: of the canvas at ``eye_texels`` (Ne,).
+        iris, iris_around, above_eye: of the canvas at ``eye_texels`` (Ne,).
         mouth: (3, Nm) linear RGB of teeth, gums, tongue and mouth at ``mouth_texels`` (Nm,).
         names: of the actions in ``People.expression``.
     """
@@ -88,6 +88,7 @@ class _Studio:
     teeth: Tensor
     iris: Tensor
     iris_around: Tensor
+    above_eye: Tensor
     eye_texels: Tensor
     lash_texels: Tensor
     names: tuple[str, ...]
@@ -149,14 +150,14 @@ def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Te
     painted = torch.lerp(painted, column(skin_hair), cover[:, None]).clamp_(0.002, 1.0)
     albedo = painted.new_zeros(batch, TEXTURE_SIZE * TEXTURE_SIZE, 3)
     albedo.unflatten(1, (TEXTURE_SIZE, -1))[:, skin.rows] = painted.permute(0, 2, 3, 1)
-    eyes = paint_eyes(studio.iris, studio.iris_around, draws, melanin)
+    eyes = paint_eyes(studio.iris, studio.iris_around, studio.above_eye, draws, melanin)
     albedo[:, studio.eye_texels] = eyes.mT
     albedo[:, studio.lash_texels] = _lash_color(draws, skin_hair, tone)[:, None]
     albedo[:, studio.mouth_texels] = _mouth_colors(studio, draws).mT
 
     gloss = albedo.new_full((batch, TEXTURE_SIZE * TEXTURE_SIZE, 2), 1.0)
     gloss.unflatten(1, (TEXTURE_SIZE, -1))[:, skin.rows] = _gloss(bands, draws, cover, wet_lips)
-    gloss[:, studio.eye_texels] = gloss.new_tensor([1.3, 0.12])
+    gloss[:, studio.eye_texels] = gloss.new_tensor([0.5, 0.1])
     gloss[:, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])
     actions = [_strength(expression, studio.names, names, melanin) for names in _WRINKLING_ACTIONS]
     relief = albedo.new_zeros(batch, TEXTURE_SIZE, TEXTURE_SIZE)
@@ -241,6 +242,7 @@ def _furnished(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
         teeth=(canvas.part.flatten()[mouth_texels] == TEETH).to(device),
         iris=canvas.iris.flatten()[eye_texels].to(device),
         iris_around=canvas.iris_around.flatten()[eye_texels].to(device),
+        above_eye=canvas.above_eye.flatten()[eye_texels].to(device),
         eye_texels=eye_texels.to(device),
         lash_texels=canvas.texels(LASHES).to(device),
         names=model.expression_names,
