@@ -73,6 +73,8 @@ def map_picture(name: str, values: Tensor) -> Picture:
         colors = torch.from_numpy(np.random.default_rng(0).uniform(0.2, 1, (256, 3))).float()
         colors[0] = 0
         shown = colors[values.long().clamp(0, 255)]
+    elif values.dtype == torch.bool:
+        shown = values[..., None].expand(-1, -1, 3).float()
     else:
         values = values.float()
         there = values[values.isfinite() & (values != 0)]

@@ -62,9 +62,10 @@ def statistics_table(figures: dict[str, dict[str, NDArray[np.float64]]]) -> Tabl
     """A row per figure: mean and spread of each source, and how far photos and synthetic pictures can be told apart."""
     rows: list[dict[str, Cell]] = []
     for name in figures[SYNTHETIC]:
-        row: dict[str, Cell] = {"figure (x 100)": name}
+        row: dict[str, Cell] = {"figure": name if name == "slope" else f"{name} (x 100)"}
         for source, values in figures.items():
-            row[source] = f"{100 * np.nanmean(values[name]):.1f} ± {100 * np.nanstd(values[name]):.1f}"
+            unit = 1 if name == "slope" else 100
+            row[source] = f"{unit * np.nanmean(values[name]):.2f} ± {unit * np.nanstd(values[name]):.2f}"
             if source != SYNTHETIC:
                 row[f"apart: {source}"] = separation(figures[SYNTHETIC][name], values[name])
         rows.append(row)
