@@ -14,6 +14,7 @@ from pyface3d.data.synthetic.assets import head_arrays
 from pyface3d.face_models import LinearFaceModel, load_face_model
 from pyface3d.face_models.ict import arkit_name
 
+from .children import child_shapes
 from .registration import register
 from .scan_transfer import Transfer, transfer
 
@@ -32,7 +33,7 @@ _ACTION_SIGMA = 0.15  # by how much our actions may differ from those of the sam
 
 
 def pack(data: Path) -> dict[str, np.ndarray]:
-    """``people.*``: see `pyface3d.data.synthetic.assets.head_arrays`, and ``people.ict_*``."""
+    """``people.*``: see `pyface3d.data.synthetic.assets.head_arrays`, and ``people.children`` and ``people.ict_*``."""
     model = load_face_model("head")
     assert isinstance(model, LinearFaceModel)
     arrays = {key: value.numpy() for key, value in head_arrays(model).items()}
@@ -48,6 +49,7 @@ def pack(data: Path) -> dict[str, np.ndarray]:
     matrix, offset = to_head(model, moved, importance)
     steps.update()
     return arrays | {
+        "people.children": child_shapes(model).astype(np.float16),
         "people.ict_mean": moved.mean.astype(np.float32),
         "people.ict_identity": moved.identity.astype(np.float16),
         "people.ict_expression": moved.expression.astype(np.float16),

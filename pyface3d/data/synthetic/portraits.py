@@ -12,7 +12,8 @@ from torch.nn import functional
 
 STAGE = 5
 
-_TURN_DEG, _ZOOM, _SHIFT = 14.0, 0.1, 0.04  # spread of further shots: degrees, log of the scale, share of the side
+_TURN_DEG, _ZOOM, _SHIFT = 9.0, 0.08, 0.03  # spread of further shots: degrees, log of the scale, share of the side
+_CLOSER = 0.7  # share of further shots scaled up until nothing beyond the portrait's edge shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,8 @@ class Portraits:
 
 def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again: Tensor) -> Portraits:
     """The portraits turned, scaled and moved in the crop, where ``again`` (B,) is True."""
-    drawn = np.stack([rng.standard_normal(4) for rng in rngs]) * [np.radians(_TURN_DEG), _ZOOM, _SHIFT, _SHIFT]
-    turn, zoom, right, down = torch.from_numpy(drawn).to(portraits.layer).mul(again[:, None]).unbind(1)
+    drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(portraits.layer)
+    turn, zoom, right, down = drawn.mul(again[:, None]).unbind(1)
     size = portraits.layer.shape[1]
     cos, sin = turn.cos(), turn.sin()
     turned = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
@@ -84,6 +85,15 @@ def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again
         expression=portraits.expression,
         coefficients_known=portraits.coefficients_known,
     )
+
+
+def _draw(rng: np.random.Generator) -> np.ndarray:
+    """Turn in radians, log of the scale, shift to the right and down in sides, (4,)."""
+    turn, zoom, right, down = rng.standard_normal(4) * [np.radians(_TURN_DEG), _ZOOM, _SHIFT, _SHIFT]
+    if rng.random() < _CLOSER:
+        least = (abs(np.cos(turn)) + abs(np.sin(turn))) * (1 + 2 * max(abs(right), abs(down)))
+        zoom = np.log(least) + 0.5 * abs(zoom)
+    return np.array([turn, zoom, right, down])
 
 
 def _warped(layer: Tensor, scaled: Tensor, middle: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ RENDER_SCALE = 1.5
 CROP_SCALE = 1.5
 """Side of the canonical crop over the larger side of the box of the 68 points in the picture."""
 
-_WIDE_YAW_SHARE, _WIDEST_YAW, _YAW_SIGMA = 0.4, 95.0, 25.0  # degrees
+_WIDE_YAW_SHARE, _WIDEST_YAW, _YAW_SIGMA = 0.35, 90.0, 25.0  # degrees
 _PITCH_SIGMA, _ROLL_SIGMA, _TILTED_SHARE, _WIDEST_ROLL = 14.0, 12.0, 0.1, 45.0
 _STEEPEST = 60.0  # pitch beyond it shows no face
 _NEAREST_MM, _FARTHEST_MM = 300.0, 3000.0
