@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROTOTYPES: dict[str, tuple[float, dict[str, float]]] = {
-    "smile, lips closed": (3.0, {"mouthSmile": 0.55, "cheekSquint": 0.3, "mouthDimple": 0.2, "mouthPress": 0.15}),
+    "smile, lips closed": (4.0, {"mouthSmile": 0.55, "cheekSquint": 0.3, "mouthDimple": 0.2, "mouthPress": 0.15}),
     "smile, teeth shown": (
-        4.0,
+        9.0,
         {"mouthSmile": 0.75, "cheekSquint": 0.5, "mouthUpperUp": 0.5, "mouthLowerDown": 0.35, "eyeSquint": 0.25,
          "jawOpen": 0.04},
     ),
     "laughter": (
-        2.0,
+        4.0,
         {"mouthSmile": 0.8, "cheekSquint": 0.8, "mouthUpperUp": 0.65, "mouthLowerDown": 0.45, "jawOpen": 0.32,
          "eyeSquint": 0.55, "noseSneer": 0.15},
     ),
@@ -80,7 +80,7 @@ is drawn mirrored half of the time."""
 # Draws that each sample consumes, whatever they are used for: what follows them never depends on chance.
 _NUM_UNIFORM, _NUM_NORMAL = 16, 8
 
-_NEUTRAL, _SECOND, _LOPSIDED = 0.25, 0.35, 0.2  # shares of people
+_NEUTRAL, _SECOND, _LOPSIDED = 0.2, 0.35, 0.2  # shares of people
 _STRAY, _STRAY_STRENGTH, _FAINT = 0.05, 0.3, 0.035  # stray actions: chance of each, greatest strength; and all of them
 _CLOSED, _HALF_CLOSED = 0.06, 0.12
 _SPEAKING = 0.15  # opens the jaw on top of anything else
