@@ -28,7 +28,7 @@ class FaceSource:
 
     Attributes:
         assets: packed file; None for procedural content.
-        size, seed, device: see `pyface3d.data.synthetic.engine.SyntheticFaces`; occluders is its ``covered``.
+        size, seed, device, occluders: see `pyface3d.data.synthetic.engine.SyntheticFaces`.
     """
 
     assets: str | None
