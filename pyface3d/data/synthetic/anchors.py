@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_GRID = 32  # cells per side at which coverage is counted
+CELLS = 32  # per side, at which coverage is counted
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,34 @@ def face_frame(points: Tensor) -> FaceFrame:
     return FaceFrame(points, center, right, down, width, height, turn)
 
 
-def face_cells(points: Tensor, size: int) -> Tensor:
-    """The face's share of every cell of a coarse grid over the crop.
+def face_cells(points: Tensor, size: int, cells: int = CELLS) -> Tensor:
+    """Which cells of a grid over the crop are the face's.
 
     Args:
         points: (B, 68, 2) px of an S x S crop.
         size: S px.
+        cells: N along each side.
 
     Returns:
-        (B, 32, 32) float 0 or 1: inside the outline of jaw and brows, the brows' line lifted to the middle of the
+        (B, N, N) float 0 or 1: inside the outline of jaw and brows, the brows' line lifted to the middle of the
         forehead; cells outside the crop do not exist, so a face at the edge has fewer.
     """
     brows, jaw = points[:, 17:27].flip(1), points[:, :17]
     forehead = brows + 0.35 * (points[:, [27]] - points[:, [33]])
     outline = torch.cat([jaw, forehead], 1)
     following = outline.roll(-1, 1)
-    at = (torch.arange(_GRID, device=points.device, dtype=points.dtype) + 0.5) * (size / _GRID)
-    x, y = at.expand(_GRID, _GRID).reshape(1, 1, -1), at[:, None].expand(_GRID, _GRID).reshape(1, 1, -1)
-    (x0, y0), (x1, y1) = outline[..., None].unbind(2), following[..., None].unbind(2)
-    crosses = (y0 > y) != (y1 > y)
+    at = (torch.arange(cells, device=points.device, dtype=points.dtype) + 0.5) * (size / cells)
+    (x0, y0), (x1, y1) = outline.unbind(2), following.unbind(2)
+    # A row crosses an edge at one place: where, per edge and row; beyond the picture for edges it does not cross.
     rise = torch.where((y1 - y0).abs() < 1e-6, torch.ones_like(y0), y1 - y0)
-    left = x < (x1 - x0) * (y - y0) / rise + x0
-    return ((crosses & left).sum(1) % 2).reshape(-1, _GRID, _GRID).to(points.dtype)
+    share = (at[:, None] - y0[:, None]) / rise[:, None]
+    crossed = (y0[:, None] > at[:, None]) != (y1[:, None] > at[:, None])
+    place = torch.where(crossed, x0[:, None] + share * (x1 - x0)[:, None], -1.0)
+    to_the_right = (place[:, :, None] > at[:, None]).sum(3)
+    return (to_the_right % 2).to(points.dtype)
 
 
 def coverage(cells: Tensor, cover: Tensor) -> Tensor:
     """(B,) share of the face's cells (B, 32, 32) under ``cover`` (B, S, S); 0 where no cell is the face's."""
-    coarse = torch.nn.functional.interpolate(cover[:, None], size=(_GRID, _GRID), mode="area")[:, 0]
+    coarse = torch.nn.functional.interpolate(cover[:, None], size=(CELLS, CELLS), mode="area")[:, 0]
     return (coarse * cells).sum((1, 2)) / cells.sum((1, 2)).clamp_min(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -83,12 +84,23 @@ def _places(assets: Mapping[str, Tensor], draws: Draws, size: int) -> Tensor:
     y, z = torch.cos(pitch) * y + torch.sin(pitch), torch.cos(pitch) - torch.sin(pitch) * y
     longitude = torch.atan2(x, z) + yaw
     latitude = torch.atan2(y, torch.hypot(x, z))
-    u = torch.frac(longitude / (2 * torch.pi) + 1.5) * 2 - 1
-    grid = torch.stack([u, -2 / torch.pi * latitude], -1)
-    chosen = srgb_to_linear(panoramas[index]).permute(0, 3, 1, 2)
+    # All panoramas as one tall picture read at the pixels only: a copy per sample would cost more than the rest.
+    tall = _linear_stack(panoramas)
+    height, width = panoramas.shape[1:3]
+    column = torch.frac(longitude / (2 * torch.pi) + 1.5) * width + 1  # of the widened picture
+    row = ((0.5 - latitude / torch.pi) * height).clamp(0.5, height - 0.5) + height * index[:, None, None]
+    grid = torch.stack([column * (2 / (width + 2)) - 1, row * (2 / tall.shape[2]) - 1], -1)
+    view = functional.grid_sample(tall, grid.reshape(1, -1, size, 2), align_corners=False)
+    view = view.reshape(3, len(draws), size, size).transpose(0, 1)
     mirrored = draws.chance(0.5)[:, None, None, None]
-    view = functional.grid_sample(chosen, grid, padding_mode="border", align_corners=False)
     return torch.where(mirrored, view.flip(-1), view)
+
+
+@lru_cache(maxsize=4)
+def _linear_stack(panoramas: Tensor) -> Tensor:
+    """(1, 3, P H, 2H + 2) linear RGB of (P, H, 2H, 3) uint8 pictures, one below the other, widened by a column."""
+    linear = srgb_to_linear(panoramas).permute(3, 0, 1, 2).flatten(1, 2)
+    return torch.cat([linear[..., -1:], linear, linear[..., :1]], -1)[None].contiguous()
 
 
 def _textures(assets: Mapping[str, Tensor], draws: Draws, size: int) -> Tensor:

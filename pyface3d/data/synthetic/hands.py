@@ -9,11 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pyface3d.data.synthetic import shapes
-from pyface3d.data.synthetic.anchors import FaceFrame
+from pyface3d.data.synthetic.anchors import FaceFrame, face_cells
 from pyface3d.data.synthetic.draws import Draws
-from pyface3d.data.synthetic.sprites import Placement, place, tinted
+from pyface3d.data.synthetic.sprites import Placement, place, places_in, tinted
 from pyface3d.data.synthetic.textures import draw_textures, plain_colors
-from pyface3d.io.color import srgb_to_linear
 
 HANDS, ANCHORS = "occluders.hands", "occluders.hand_anchors"
 WIDTH_MM = 370.0
@@ -57,7 +56,18 @@ def hands(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, skin: Te
     outward = side * draws.uniform(-0.35, 1.15)
     arm = torch.where(natural & draws.chance(0.88), outward, draws.uniform(-torch.pi, torch.pi))
     by_fingers = draws.chance(0.5)
-    return held_hands(assets, draws, frame, skin, size, center, arm, by_fingers)
+    layer = held_hands(assets, draws, frame, skin, size, center, arm, by_fingers)
+    return _some_behind(draws, layer, frame, natural & (chosen[:, 1] > 0.3), size)
+
+
+def _some_behind(draws: Draws, layer: Tensor, frame: FaceFrame, low: Tensor, size: int) -> Tensor:
+    """A quarter of the hands that are ``low`` (B,) on the face hold it from behind: the face hides them."""
+    chosen = (draws.chance(0.25) & low).nonzero()[:, 0]
+    if not len(chosen):
+        return layer
+    face = face_cells(frame.points[chosen], size, size)[:, None]
+    seen = 1 - functional.avg_pool2d(face, 3, 1, 1)
+    return layer.index_put((chosen,), layer[chosen] * seen)
 
 
 def held_hands(
@@ -87,7 +97,6 @@ def held_hands(
         return tinted(draws, torch.cat([tone[:, :, None, None] * blob, blob], 1), 0.1)
     index = draws.integer(len(assets[HANDS]))
     anchors = assets[ANCHORS][index]
-    sprites = _dressed(draws, assets[HANDS][index], anchors, tone)
     upright = torch.atan2(frame.right[:, 1], frame.right[:, 0])
     pixels_per_mm = torch.maximum(frame.width / _FACE_MM[0], frame.height / _FACE_MM[1])
     placement = Placement(
@@ -98,7 +107,13 @@ def held_hands(
         stretch=torch.exp(draws.normal(0.05)),
         pivot=torch.where(by_fingers[:, None], anchors[:, 0], anchors[:, 1]) + draws.normal(0.03, 2),
     )
-    return tinted(draws, place(sprites, placement, size), 0.1)
+    packed = assets[HANDS][index].float() / 255
+    covered = torch.cat([packed[..., :3] * packed[..., 3:], packed[..., 3:]], -1).permute(0, 3, 1, 2)
+    placed = place(covered, placement, size)
+    cover = placed[:, 3:]
+    gain = _GAIN * (placed[:, :3] / cover.clamp_min(1e-3)).square()
+    bare = torch.cat([gain * tone[:, :, None, None] * cover, cover], 1)
+    return tinted(draws, _with_sleeves(draws, bare, gain, placement, anchors[:, 2, 1], size), 0.1)
 
 
 def skin_of_hands(draws: Draws, skin: Tensor) -> Tensor:
@@ -111,29 +126,23 @@ def skin_of_hands(draws: Draws, skin: Tensor) -> Tensor:
     return tone.clamp(0.003, 1.5)
 
 
-def _dressed(draws: Draws, pictures: Tensor, anchors: Tensor, tone: Tensor) -> Tensor:
-    """(B, 4, h, h) premultiplied: the packed gains times the tone; for half of them a sleeve from the wrist on."""
-    cover = (pictures[..., 3:].float() / 255).permute(0, 3, 1, 2)
-    gain = _GAIN * srgb_to_linear(pictures[..., :3]).permute(0, 3, 1, 2)
-    height = gain.shape[-1]
-    start = anchors[:, 2, 1] + draws.uniform(0.03, 0.7)
-    width = 2 * draws.integer(5) + 1
-    color, printed = plain_colors(draws), draws.chance(0.4)
-    bare = torch.cat([gain * tone[:, :, None, None] * cover, cover], 1)
+def _with_sleeves(draws: Draws, bare: Tensor, gain: Tensor, placement: Placement, wrist: Tensor, size: int) -> Tensor:
+    """Half of the (B, 4, S, S) hands with a sleeve from below the wrist (B,) on, as wide as the arm or wider."""
     chosen = draws.chance(0.5).nonzero()[:, 0]
     if not len(chosen):
         return bare
     own = draws.of(chosen)
-    cloth = color[chosen][:, :, None, None].expand(-1, -1, height, height)
-    cloth = torch.where(printed[chosen][:, None, None, None], draw_textures(own, height), cloth)
-    wide = torch.stack(
-        [functional.max_pool2d(cover[i], w, 1, w // 2) for i, w in zip(chosen.tolist(), width[chosen].tolist())]
-    )
-    at = (torch.arange(height, device=gain.device) + 0.5) / height * 2 - 1
-    wave = 0.03 * torch.sin(20 * at + own.uniform(0, 6, 1))
-    below = ((at[:, None] - start[chosen, None, None] + wave[:, None]) * height / 2 + 0.5).clamp(0, 1)[:, None]
-    light = functional.avg_pool2d(gain[chosen].mean(1, keepdim=True) * cover[chosen], 9, 1, 4)
-    light = light / functional.avg_pool2d(cover[chosen], 9, 1, 4).clamp_min(0.05)
+    color = plain_colors(own)[:, :, None, None]
+    cloth = torch.where(own.chance(0.4)[:, None, None, None], draw_textures(own, size), color)
+    cover = bare[chosen, 3:]
+    widths = torch.stack([cover, functional.max_pool2d(cover, 3, 1, 1), functional.max_pool2d(cover, 7, 1, 3)], 1)
+    wide = widths[torch.arange(len(chosen), device=cover.device), own.integer(3)]
+    u, v = places_in(placement.of(chosen), size).unbind(-1)
+    start = (wrist[chosen] + own.uniform(0.03, 0.7))[:, None, None]
+    cuff = v - start + 0.03 * torch.sin(20 * u + own.uniform(0, 6)[:, None, None])
+    below = (cuff * (placement.side[chosen] / 2)[:, None, None] + 0.5).clamp(0, 1)[:, None]
+    light = functional.avg_pool2d(gain[chosen].mean(1, keepdim=True) * cover, 5, 1, 2)
+    light = light / functional.avg_pool2d(cover, 5, 1, 2).clamp_min(0.05)
     sleeve = wide * below
     dressed = bare[chosen] * (1 - sleeve) + torch.cat([cloth * light * sleeve, sleeve], 1)
     return bare.index_put((chosen,), dressed)

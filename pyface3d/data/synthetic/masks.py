@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -48,13 +49,18 @@ def mask_templates(assets: Mapping[str, Tensor], device: torch.device) -> MaskTe
     controls = assets["occluders.mask_controls"]
     known = ~controls.isnan().any(2)
     return MaskTemplates(
-        unpack(assets["occluders.masks"]),
+        _unpacked(assets["occluders.masks"]),
         controls.nan_to_num(0.0),
         known,
         assets["occluders.mask_reach"],
         assets["occluders.mask_side"].bool(),
         assets["occluders.mask_turns"],
     )
+
+
+@lru_cache(maxsize=4)
+def _unpacked(pictures: Tensor) -> Tensor:
+    return unpack(pictures)
 
 
 def masks(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: int) -> Tensor:
@@ -170,15 +176,17 @@ def _bending(distance: Tensor) -> Tensor:
 
 def _fabric(draws: Draws, pictures: Tensor) -> Tensor:
     """A third of the masks in other colours, half of those printed: the picture's own light on a new cloth."""
-    height = pictures.shape[-1]
-    print_ = draw_textures(draws, height)
-    color = plain_colors(draws)[:, :, None, None]
-    cloth = torch.where(draws.chance(0.5)[:, None, None, None], print_, color)
-    cover = pictures[:, 3:]
-    light = pictures[:, :3].amax(1, keepdim=True)
+    chosen = draws.chance(0.35).nonzero()[:, 0]
+    if not len(chosen):
+        return pictures
+    own = draws.of(chosen)
+    color = plain_colors(own)[:, :, None, None]
+    cloth = torch.where(own.chance(0.5)[:, None, None, None], draw_textures(own, pictures.shape[-1]), color)
+    cover = pictures[chosen, 3:]
+    light = pictures[chosen, :3].amax(1, keepdim=True)
     mean = light.sum((2, 3), keepdim=True) / cover.sum((2, 3), keepdim=True).clamp_min(1)
-    recolored = torch.cat([cloth * (0.25 * cover + 0.75 * light / mean.clamp_min(0.02)), cover], 1)
-    return torch.where(draws.chance(0.35)[:, None, None, None], recolored, pictures)
+    cloth = cloth * (0.25 * cover + 0.75 * light / mean.clamp_min(0.02))
+    return pictures.index_put((chosen,), torch.cat([cloth, cover], 1))
 
 
 def _drawn(device: torch.device) -> MaskTemplates:

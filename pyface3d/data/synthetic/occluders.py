@@ -74,17 +74,24 @@ def draw_occluders(
     kinds = _kinds(assets, pool)
     first = draws.choice([0.35] + [weight for weight, _ in kinds]) - 1
     more = draws.choice([0.7, 0.22, 0.08])
-    for layer in range(_LAYERS):
-        kind = first if layer == 0 else torch.where(first >= 0, draws.choice([weight for weight, _ in kinds]), -1)
-        for number, (_, draw) in enumerate(kinds):
-            chosen = ((kind == number) & (more >= layer)).nonzero()[:, 0]
-            if not len(chosen):
-                continue
-            added = draw(draws.of(chosen), frame.of(chosen), skin[chosen], size)
-            below = canvas[chosen]
-            together = below * (1 - added[:, 3:]) + added
-            allowed = coverage(cells[chosen], together[:, 3]) <= _MOST
-            canvas = canvas.index_put((chosen,), torch.where(allowed[:, None, None, None], together, below))
+    later = [draws.choice([weight for weight, _ in kinds]) for _ in range(_LAYERS - 1)]
+    kind = torch.stack([first, *later])
+    wanted = (first >= 0) & (torch.arange(_LAYERS, device=first.device)[:, None] <= more)
+    rows = wanted.nonzero()
+    added = canvas.new_zeros(len(rows), 4, size, size)
+    for number, (_, draw) in enumerate(kinds):  # once per kind, for all layers
+        which = (kind[wanted] == number).nonzero()[:, 0]
+        if len(which):
+            sample = rows[which, 1]
+            layer = draw(draws.of(sample), frame.of(sample), skin[sample], size)
+            added = added.index_put((which,), layer)
+    for depth in range(_LAYERS):
+        which = (rows[:, 0] == depth).nonzero()[:, 0]
+        sample = rows[which, 1]
+        below = canvas[sample]
+        together = below * (1 - added[which, 3:]) + added[which]
+        allowed = coverage(cells[sample], together[:, 3]) <= _MOST
+        canvas = canvas.index_put((sample,), torch.where(allowed[:, None, None, None], together, below))
     cover = canvas[:, 3]
     color = canvas[:, :3] / cover[:, None].clamp_min(1e-3)
     return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover))

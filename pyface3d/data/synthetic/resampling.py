@@ -10,8 +10,11 @@ KERNELS = ("nearest", "box", "triangle", "cubic", "gaussian")
 
 def separable(images: Tensor, matrix: Tensor) -> Tensor:
     """(B, C, S, S) pictures with (B, S, S) ``matrix`` applied to their rows and to their columns."""
-    weights = matrix[:, None]
-    return weights @ images @ weights.mT
+    count, channels, size, _ = images.shape
+    # One product over all channels; as a broadcast product torch would copy the matrix for every channel.
+    across = images.reshape(count, channels * size, size) @ matrix.mT
+    turned = across.reshape(images.shape).mT.reshape(count, channels * size, size)
+    return (turned @ matrix.mT).reshape(images.shape).mT
 
 
 def gaussian_matrix(size: int, sigma: Tensor) -> Tensor:

@@ -32,38 +32,46 @@ class Placement:
     stretch: Tensor
     pivot: Tensor
 
+    def of(self, index: Tensor) -> Placement:
+        """The places of some of the cut-outs, (n,) int64."""
+        return Placement(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
 
 def place(sprites: Tensor, placement: Placement, size: int) -> Tensor:
     """Draw one cut-out per sample on an empty crop.
 
     Args:
-        sprites: (B, 4, h, h) premultiplied linear RGB and cover.
+        sprites: (B, C, h, h) premultiplied by cover.
         placement: of the B cut-outs.
         size: S px.
 
     Returns:
-        (B, 4, S, S), premultiplied.
+        (B, C, S, S).
     """
-    at = torch.arange(size, device=sprites.device, dtype=sprites.dtype) + 0.5
-    half = placement.side / 2
-    cosine, sine = torch.cos(placement.angle), torch.sin(placement.angle)
-    flip = torch.where(placement.mirrored, -1.0, 1.0)
-    wide, high = half * placement.stretch, half / placement.stretch
-    x, y = at - placement.center[:, :1], at - placement.center[:, 1:]
-    u = (cosine / wide)[:, None, None] * x[:, None, :] + (sine / wide)[:, None, None] * y[:, :, None]
-    v = (cosine / high)[:, None, None] * y[:, :, None] - (sine / high)[:, None, None] * x[:, None, :]
-    u = flip[:, None, None] * u + placement.pivot[:, 0, None, None]
-    v = v + placement.pivot[:, 1, None, None]
-    grid = torch.stack([u, v], -1)
+    grid = places_in(placement, size)
     # Bilinear reading skips texels below half size: read from a level averaged down to about one texel per pixel.
-    level = torch.log2(sprites.shape[-1] / torch.minimum(wide, high).clamp_min(1) / 2).round().clamp(0, 3)
-    layer = sprites.new_zeros(len(sprites), 4, size, size)
+    smallest = placement.side * torch.minimum(placement.stretch, 1 / placement.stretch)
+    level = torch.log2(sprites.shape[-1] / smallest.clamp_min(1)).round().clamp(0, 3)
+    layer = sprites.new_zeros(*sprites.shape[:2], size, size)
     for number in range(4):
         chosen = (level == number).nonzero()[:, 0]
         if len(chosen):
             source = functional.avg_pool2d(sprites[chosen], 2**number) if number else sprites[chosen]
             layer = layer.index_put((chosen,), functional.grid_sample(source, grid[chosen], align_corners=False))
     return layer
+
+
+def places_in(placement: Placement, size: int) -> Tensor:
+    """(B, S, S, 2) where in the cut-outs, -1 … 1, the pixels of the crop lie."""
+    at = torch.arange(size, device=placement.side.device, dtype=placement.side.dtype) + 0.5
+    half = placement.side / 2
+    cosine, sine = torch.cos(placement.angle), torch.sin(placement.angle)
+    flip = torch.where(placement.mirrored, -1.0, 1.0)
+    wide, high = half * placement.stretch, half / placement.stretch
+    x, y = at - placement.center[:, :1], at - placement.center[:, 1:]
+    u = (flip * cosine / wide)[:, None, None] * x[:, None, :] + (flip * sine / wide)[:, None, None] * y[:, :, None]
+    v = (cosine / high)[:, None, None] * y[:, :, None] - (sine / high)[:, None, None] * x[:, None, :]
+    return torch.stack([u + placement.pivot[:, 0, None, None], v + placement.pivot[:, 1, None, None]], -1)
 
 
 def unpack(sprites: Tensor) -> Tensor:
