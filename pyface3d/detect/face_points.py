@@ -21,7 +21,8 @@ from pyface3d.detect.crops import Crop, Points, square_crop
 from pyface3d.detect.face import Face, face_roll, five_points
 from pyface3d.detect.faces import check_image
 from pyface3d.errors import InputError
-from pyface3d.face_models.landmarks import IBUG68_FLIP
+from pyface3d.face_models import IBUG68_FLIP, load_face_model
+from pyface3d.face_models.dense_points import dense_mirror
 
 if TYPE_CHECKING:
     from pyface3d.networks.face_points import FacePoints
@@ -87,8 +88,8 @@ class FacePointPredictor:
     def __init__(self, network: FacePoints, device: str = "cpu") -> None:
         self.network = network.to(device).eval()
         self.device = torch.device(device)
-        self.size = int(network.config.size)
-        self._mirrored_points = _mirrored_points(network)
+        self.size = network.size
+        self._mirrored_points = mirrored_points()
 
     def predict(self, image: NDArray[np.uint8], faces: Sequence[Face], *, mirror: bool = True) -> list[FacePrediction]:
         """What the network says about each of ``faces``, all together.
@@ -248,10 +249,10 @@ def _turned_back(crop: Crop) -> NDArray[np.float64]:
     return turn
 
 
-def _mirrored_points(network: FacePoints) -> NDArray[np.int64]:
-    """Which of all points each one becomes in a mirror image."""
-    dense = network.dense_mirror.cpu().numpy()
-    return np.concatenate([np.array(IBUG68_FLIP), 68 + dense])
+@lru_cache(maxsize=1)
+def mirrored_points() -> NDArray[np.int64]:
+    """Which of the network's points each one becomes in a mirror image, (P,)."""
+    return np.concatenate([np.array(IBUG68_FLIP), 68 + dense_mirror(load_face_model("head")).numpy()])
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
