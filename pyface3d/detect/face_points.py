@@ -21,8 +21,7 @@ from pyface3d.detect.crops import Crop, Points, square_crop
 from pyface3d.detect.face import Face, face_roll, five_points
 from pyface3d.detect.faces import check_image
 from pyface3d.errors import InputError
-from pyface3d.face_models import IBUG68_FLIP, load_face_model
-from pyface3d.face_models.dense_points import dense_mirror
+from pyface3d.face_models.landmarks import IBUG68_FLIP
 
 if TYPE_CHECKING:
     from pyface3d.networks.face_points import FacePoints
@@ -88,8 +87,8 @@ class FacePointPredictor:
     def __init__(self, network: FacePoints, device: str = "cpu") -> None:
         self.network = network.to(device).eval()
         self.device = torch.device(device)
-        self.size = network.size
-        self._mirrored_points = mirrored_points()
+        self.size = network.config.size
+        self._mirrored_points = _mirrored_points(network.dense_mirror)
 
     def predict(self, image: NDArray[np.uint8], faces: Sequence[Face], *, mirror: bool = True) -> list[FacePrediction]:
         """What the network says about each of ``faces``, all together.
@@ -249,10 +248,9 @@ def _turned_back(crop: Crop) -> NDArray[np.float64]:
     return turn
 
 
-@lru_cache(maxsize=1)
-def mirrored_points() -> NDArray[np.int64]:
+def _mirrored_points(dense_mirror: Tensor) -> NDArray[np.int64]:
     """Which of the network's points each one becomes in a mirror image, (P,)."""
-    return np.concatenate([np.array(IBUG68_FLIP), 68 + dense_mirror(load_face_model("head")).numpy()])
+    return np.concatenate([np.array(IBUG68_FLIP), 68 + dense_mirror.cpu().numpy()])
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

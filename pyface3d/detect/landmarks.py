@@ -10,11 +10,13 @@ from pyface3d.detect.faces import check_image
 from pyface3d.errors import InputError
 
 PREDICTORS = ("network", "dlib")
-"""Ours first; dlib needs the extra ``dlib-models`` (research use)."""
+"""Ours, and dlib's, which needs the extra ``dlib-models`` (research use)."""
+PREDICTOR = "dlib"
+"""The one that is used unless told."""
 
 
 def landmarks68(
-    image: NDArray[np.uint8], face: Face, predictor: str = "dlib"
+    image: NDArray[np.uint8], face: Face, predictor: str = PREDICTOR
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The 68 iBUG landmarks of one face.
 

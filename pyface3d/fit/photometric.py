@@ -19,6 +19,7 @@ from pyface3d.errors import InputError
 from pyface3d.fit.dense_model import dense_face
 from pyface3d.fit.illumination import NUM_LIGHT, light_prior
 from pyface3d.fit.inliers import inlier_probability, outlier_density
+from pyface3d.fit.landmarks import IDENTITY_WEIGHT, fitted_problem
 from pyface3d.fit.levenberg import bounded_step, pool
 from pyface3d.fit.pixels import (
     Appearance,
@@ -34,7 +35,6 @@ from pyface3d.fit.pixels import (
 from pyface3d.fit.posterior import (
     POSE,
     FaceState,
-    LandmarkProblem,
     camera_points,
     join_identity,
     landmark_cost,
@@ -43,9 +43,8 @@ from pyface3d.fit.posterior import (
     quadratic_model,
     split_identity,
 )
-from pyface3d.fit.priors import expression_prior
 from pyface3d.fit.results import LandmarkFit, PhotometricFit
-from pyface3d.fit.sparse_model import sparse_face
+from pyface3d.fit.sparse_model import NUM_POINTS
 from pyface3d.geometry.checks import check_finite, check_floating, check_shape
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def fit_photometric(
     visible: Tensor | None = None,
     unknowns: Literal["light", "colour", "all"] = "all",
     share_identity: bool = False,
-    identity_weight: float = 2.0,
+    identity_weight: float = IDENTITY_WEIGHT,
     expression_weight: float = 1.0,
     albedo_weight: float = 1.0,
     pixel_weight: float = 1.0,
@@ -176,14 +175,7 @@ class _Fitter:
     ) -> None:
         self.model, self.start, self.dense = model, start, dense_face(model)
         self.topology = model.topology.to("cpu")
-        double = start.camera.to("cpu", torch.float64)
-        self.problem = LandmarkProblem(
-            *(sparse_face(model), expression_prior(model)),
-            *(start.given.double().cpu(), start.sigma.double().cpu(), double.focal, double.center),
-            identity_weight=weights[0],
-            expression_weight=weights[1],
-            share=share and len(start) > 1,
-        )
+        self.problem = fitted_problem(model, start, *weights, share)
         coefficients = torch.cat([start.identity, start.expression], 1).double().cpu()
         self.state = FaceState(start.rotation.double().cpu(), start.translation.double().cpu(), coefficients)
         self.boxes = [_face_box(points) for points in start.points.double().cpu()]
@@ -353,7 +345,7 @@ class _Fitter:
             inliers=torch.stack(masks).to(like.device)
             if masks
             else torch.zeros(0, camera.height, camera.width, dtype=torch.bool),
-            points=project(self.problem, spots).to(like),
+            points=project(self.problem, spots)[:, :NUM_POINTS].to(like),
             residual=torch.tensor(residual).to(like),
             iterations=self.iterations,
         )

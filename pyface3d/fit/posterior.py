@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyface3d.fit.levenberg import NormalEquations
 from pyface3d.fit.priors import ExpressionPrior
-from pyface3d.fit.sparse_model import NUM_JAW, NUM_POINTS, SparseFace, visible_contour
+from pyface3d.fit.sparse_model import NUM_JAW, SparseFace, visible_contour
 from pyface3d.geometry import rotation_from_axis_angle
 from pyface3d.geometry.rotations import cross_matrix
 
@@ -30,8 +30,9 @@ class LandmarkProblem:
     Attributes:
         sparse: the model's landmarks.
         prior: over the expression.
-        points: given landmarks, px, (B, 68, 2).
-        sigma: their σ, px, (B, 68).
+        expected: coefficients that the priors are centred on, (B, I + E); zero where nothing is known.
+        points: given landmarks, px, (B, P, 2): 68, or with the dense points all that the model has.
+        sigma: their σ, px, (B, P).
         focal, center: of the cameras, (B,) and (B, 2) px.
         identity_weight, expression_weight: factors on the priors.
         share: whether all photos show one person.
@@ -39,6 +40,7 @@ class LandmarkProblem:
 
     sparse: SparseFace
     prior: ExpressionPrior
+    expected: Tensor
     points: Tensor
     sigma: Tensor
     focal: Tensor
@@ -88,15 +90,15 @@ def project(problem: LandmarkProblem, spots: Tensor) -> Tensor:
 
 
 def landmark_index(problem: LandmarkProblem, state: FaceState) -> Tensor:
-    """Which of the sparse points stand for the 68 landmarks in this pose, (B, 68)."""
+    """Which of the sparse points stand for the given ones in this pose, (B, P)."""
     spots = camera_points(problem, state)
     jaw = visible_contour(problem.sparse, spots[..., :2] / spots[..., 2:], state.rotation)
-    inner = torch.arange(NUM_JAW, NUM_POINTS).expand(len(jaw), -1)
+    inner = torch.arange(NUM_JAW, problem.points.shape[1]).expand(len(jaw), -1)
     return torch.cat([jaw, inner], 1)
 
 
 def landmark_residuals(problem: LandmarkProblem, state: FaceState, index: Tensor) -> Tensor:
-    """Misfit of each landmark in σ, (B, 68, 2)."""
+    """Misfit of each landmark in σ, (B, P, 2)."""
     chosen = torch.take_along_dim(camera_points(problem, state), index[..., None], 1)
     return (project(problem, chosen) - problem.points) / problem.sigma[..., None]
 
@@ -106,10 +108,11 @@ def landmark_cost(problem: LandmarkProblem, state: FaceState, index: Tensor, rob
     square = landmark_residuals(problem, state, index).square().sum(-1)
     data = (square / (1 + square / robust_scale**2)).sum(-1)
     dim = problem.sparse.identity_dim
-    identity, expression = state.coefficients[:, :dim], state.coefficients[:, dim:]
-    pull = torch.einsum("be,ef,bf->b", expression, problem.prior.precision, expression)
+    identity = state.coefficients[:, :dim]
+    apart = state.coefficients - problem.expected
+    pull = torch.einsum("be,ef,bf->b", apart[:, dim:], problem.prior.precision, apart[:, dim:])
     far = (identity.abs() - _FAR_SIGMA).clamp_min(0).square().sum(-1)
-    prior = problem.identity_share * (identity.square().sum(-1) + _FAR_WEIGHT * far)
+    prior = problem.identity_share * (apart[:, :dim].square().sum(-1) + _FAR_WEIGHT * far)
     prior = prior + problem.expression_weight * pull
     behind = (camera_points(problem, state)[..., 2] <= 0).any(-1)
     return (data + prior + _overlap(problem, state).square().sum(-1)).masked_fill(behind, torch.inf)
@@ -131,7 +134,7 @@ def point_jacobian(spots: Tensor, gain: Tensor) -> Tensor:
 
 
 def residual_jacobian(problem: LandmarkProblem, state: FaceState, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Misfit in σ (B, 68, 2) and its derivative (B, 68, 2, 6 + N) by rotation, translation and coefficients.
+    """Misfit in σ (B, P, 2) and its derivative (B, P, 2, 6 + N) by rotation, translation and coefficients.
 
     With p = R q + t and r = (f p_xy / p_z + c - target) / σ: dr/dp = f / (σ p_z) [1 0 -p_x/p_z; 0 1 -p_y/p_z];
     a small turn ω after R moves p by ω x (R q) = -[R q]x ω.
@@ -142,7 +145,7 @@ def residual_jacobian(problem: LandmarkProblem, state: FaceState, index: Tensor)
     residual = (project(problem, placed) - problem.points) / problem.sigma[..., None]
     by_point = point_jacobian(placed, problem.focal[:, None] / (problem.sigma * placed[..., 2]))
     by_turn = -by_point @ cross_matrix(turned)
-    basis = problem.sparse.basis.permute(1, 2, 0)[index]  # (B, 68, 3, N)
+    basis = problem.sparse.basis.permute(1, 2, 0)[index]  # (B, P, 3, N)
     by_shape = (by_point @ state.rotation[:, None]) @ basis
     return residual, torch.cat([by_turn, by_point, by_shape], -1)
 
@@ -162,12 +165,13 @@ def quadratic_model(
     dim = problem.sparse.identity_dim
     identity = torch.arange(POSE, POSE + dim)
     values = state.coefficients[:, :dim]
+    apart = state.coefficients - problem.expected
     far = (values.abs() - _FAR_SIGMA).clamp_min(0)
     hessian[:, identity, identity] += problem.identity_share * (1 + _FAR_WEIGHT * (far > 0))
-    gradient[:, identity] += problem.identity_share * (values + _FAR_WEIGHT * far * values.sign())
+    gradient[:, identity] += problem.identity_share * (apart[:, :dim] + _FAR_WEIGHT * far * values.sign())
     precision = problem.expression_weight * problem.prior.precision
     hessian[:, POSE + dim :, POSE + dim :] += precision
-    gradient[:, POSE + dim :] += state.coefficients[:, dim:] @ precision
+    gradient[:, POSE + dim :] += apart[:, dim:] @ precision
     overlap = _overlap(problem, state)
     touching = (overlap < 0).double()[..., None] * problem.sparse.gap_basis / _GAP_SIGMA_MM  # (B, G, N)
     gradient[:, POSE:] += (touching.transpose(1, 2) @ overlap[..., None]).squeeze(-1)

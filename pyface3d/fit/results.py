@@ -1,6 +1,6 @@
 """What a fit returns: coefficients, pose and camera of every photo, and how well they explain it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -46,6 +46,32 @@ class FaceFit:
 
 
 @dataclass(frozen=True)
+class DenseLandmarks:
+    """What our network knows of B faces beyond the 68 landmarks; only for models that have its dense points.
+
+    Attributes:
+        points: the dense points in the photos, px, (B, D, 2).
+        sigma: their σ, px, (B, D); large where they are hidden.
+        identity, expression: coefficients, (B, I) and (B, E): where a fit starts and what its priors are centred on.
+            None leaves both at zero.
+    """
+
+    points: Tensor
+    sigma: Tensor
+    identity: Tensor | None = None
+    expression: Tensor | None = None
+
+    def to(self, like: Tensor) -> "DenseLandmarks":
+        """In the dtype and on the device of ``like``."""
+        values = (self.points, self.sigma, self.identity, self.expression)
+        return DenseLandmarks(*(None if value is None else value.detach().to(like) for value in values))  # type: ignore[arg-type]
+
+    def shifted(self, offset: Tensor) -> "DenseLandmarks":
+        """The same in a photo whose pixels are counted from ``-offset`` (2,) px."""
+        return replace(self, points=self.points + offset)
+
+
+@dataclass(frozen=True)
 class LandmarkFit(FaceFit):
     """A fit to 68 landmarks.
 
@@ -60,6 +86,7 @@ class LandmarkFit(FaceFit):
             in space, projected at the face's depth (so that a profile does not shrink it), (B,).
         converged: whether the step fell under the tolerance, (B,) bool.
         iterations: accepted and rejected steps of the last stage, (B,) int64.
+        dense: the dense points that were fitted too, with the σ they had in the fit; None where none were.
     """
 
     points: Tensor
@@ -71,6 +98,7 @@ class LandmarkFit(FaceFit):
     residual_percent: Tensor
     converged: Tensor
     iterations: Tensor
+    dense: DenseLandmarks | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.face_models.contour import outermost_candidates, outward_directions, padded_candidates
+from pyface3d.face_models.dense_points import DENSE_SCHEME
 from pyface3d.ops import vertex_normals
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
 class SparseFace:
     """Landmarks and contour candidates of a model without pose: ``mean + identity @ ... + expression @ ...``.
 
-    K points: first 68 landmarks, then 17 x M contour candidates. Everything is float64 in mm.
+    K points: first 68 landmarks, then the D dense points of a model that has them, then 17 x M contour candidates.
+    Everything is float64 in mm.
 
     Attributes:
         mean: (K, 3).
@@ -56,6 +58,11 @@ class SparseFace:
     gap_basis: Tensor
     outward: Tensor
 
+    @property
+    def num_observable(self) -> int:
+        """How many points a picture may show: 68 + D."""
+        return len(self.mean) - self.candidates.numel()
+
     def points(self, coefficients: Tensor) -> Tensor:
         """All K points for ``coefficients`` (B, N): (B, K, 3)."""
         return self.mean + torch.einsum("bn,nkd->bkd", coefficients, self.basis)
@@ -74,16 +81,22 @@ def sparse_face(model: "FaceModel") -> SparseFace:
     return _CACHE[model]
 
 
+def has_dense_points(model: "FaceModel") -> bool:
+    """Whether the network's dense points lie on ``model``: they are fixed on the embedded head, at any level."""
+    return DENSE_SCHEME in getattr(model, "embeddings", {})
+
+
 def _build(model: "FaceModel") -> SparseFace:
     embedding = model.landmarks("ibug68")
+    fixed = [embedding, model.landmarks(DENSE_SCHEME)] if has_dense_points(model) else [embedding]
     candidates, mask = padded_candidates(model)
-    count = NUM_POINTS + candidates.numel()
+    count = sum(len(points.faces) for points in fixed) + candidates.numel()
     apart = torch.cat([_facing_lips(model, embedding), _lid_edges(model, embedding)], 1)
 
     def at_landmarks(verts: Tensor) -> Tensor:
         double = verts.double()
         rows = torch.cat([candidates.flatten(), apart.flatten()])
-        return torch.cat([embedding.points(double, model.topology), double[:, rows]], 1)
+        return torch.cat([*(points.points(double, model.topology) for points in fixed), double[:, rows]], 1)
 
     with torch.no_grad():
         everything, every_basis = evaluate_affine(model, at_landmarks)

@@ -24,8 +24,8 @@ def weak_perspective_start(sparse: SparseFace, points: Tensor, sigma: Tensor) ->
 
     Args:
         sparse: the model's landmarks.
-        points: (B, 68, 2) px, float64.
-        sigma: (B, 68) px.
+        points: (B, P, 2) px, float64: the 68 landmarks, and the dense points where they are known.
+        sigma: (B, P) px.
 
     Returns:
         rotation (B, 3, 3) model to camera, scale (B,) in px per mm, origin (B, 2): where the model's origin is, px.
@@ -37,8 +37,8 @@ def weak_perspective_start(sparse: SparseFace, points: Tensor, sigma: Tensor) ->
     turns = rotation_from_euler(yaw, pitch, torch.zeros_like(yaw))  # (T, 3, 3)
     flat = (sparse.mean @ turns.transpose(1, 2))[..., :2]  # (T, K, 2)
     jaw = visible_contour(sparse, flat, turns)
-    index = torch.cat([jaw, torch.arange(NUM_JAW, 68, device=jaw.device).expand(len(jaw), -1)], 1)
-    source = torch.take_along_dim(flat, index[..., None], 1)  # (T, 68, 2)
+    index = torch.cat([jaw, torch.arange(NUM_JAW, points.shape[1], device=jaw.device).expand(len(jaw), -1)], 1)
+    source = torch.take_along_dim(flat, index[..., None], 1)  # (T, P, 2)
 
     count = len(turns)
     source = source.expand(size, -1, -1, -1).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The default system: detect, find 68 landmarks, fit the head model, texture it from the photo. Nothing is learned."""
+"""The default system: detect, find landmarks, fit the head model, texture it from the photo."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
+from pyface3d.detect.face_points import FacePrediction, load_face_points
+from pyface3d.detect.landmarks import PREDICTOR, PREDICTORS
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.face_models import load_face_model
-from pyface3d.fit import FaceFit, LandmarkFit, PhotometricFit, check_plausibility, fit_landmarks
+from pyface3d.fit import DenseLandmarks, FaceFit, LandmarkFit, PhotometricFit, check_plausibility, fit_landmarks
 from pyface3d.fit.photometric import fit_photometric
+from pyface3d.fit.sparse_model import has_dense_points
 from pyface3d.fit.texture import build_texture
 from pyface3d.io.color import srgb_to_linear
 from pyface3d.ops import rasterize, vertex_normals, vertex_visibility
@@ -43,6 +46,7 @@ def reconstruct(
     model: str | FaceModel = "head",
     fit: Fit = "full",
     detector: str = "mtcnn",
+    predictor: str = PREDICTOR,
     max_faces: int | None = None,
     focal: float | None = None,
     texture_size: int | None = None,
@@ -57,6 +61,8 @@ def reconstruct(
         fit: ``"none"`` poses the mean face, ``"landmarks"`` fits shape and expression to the 68 points, ``"full"``
             refines pose, shape, light and albedo on the pixels.
         detector: see `detect_faces`.
+        predictor: see `landmarks68`; ``"network"`` gives dense points and coefficients too, which the fit uses where
+            ``model`` has these points.
         max_faces: keep the best so many; None keeps all.
         focal: focal length in pixels where known (EXIF); None assumes a usual one.
         texture_size: texels a side of the texture; None chooses by the face's size in the picture.
@@ -72,34 +78,53 @@ def reconstruct(
     """
     if fit not in FITS:
         raise InputError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
+    if predictor not in PREDICTORS:
+        raise InputError(f"predictor must be one of {', '.join(PREDICTORS)}, got {predictor!r}")
     if max_faces is not None and max_faces < 1:
         raise InputError(f"max_faces must be at least 1, got {max_faces}")
     face_model = load_face_model(model) if isinstance(model, str) else model
     face_model = face_model.to(device)
     with _one_thread():
-        found = _find(image, landmarks, detector, max_faces)
+        found = _find(image, landmarks, detector, predictor, max_faces, device)
         return [_reconstruct_face(image, face, face_model, fit, focal, texture_size, device) for face in found]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """One face with its landmarks, and how long it took to find."""
+    """One face with its landmarks, all that the network said of it, and how long it took to find."""
 
     face: Face
     points: NDArray[np.float32]
     sigma: NDArray[np.float32]
+    prediction: FacePrediction | None
     timings: dict[str, float]
+
+    def dense(self, model: FaceModel, coefficients: bool) -> DenseLandmarks | None:
+        """The network's dense points for a fit of ``model``, and its coefficients where wanted."""
+        if self.prediction is None or not has_dense_points(model):
+            return None
+        said = self.prediction
+        points, sigma = torch.from_numpy(said.points[68:])[None], torch.from_numpy(said.sigma[68:])[None]
+        if not coefficients:
+            return DenseLandmarks(points, sigma)
+        identity, expression = torch.from_numpy(said.identity)[None], torch.from_numpy(said.expression)[None]
+        return DenseLandmarks(points, sigma, identity, expression)
 
 
 def _find(
-    image: NDArray[np.uint8], landmarks: NDArray[np.floating[Any]] | None, detector: str, max_faces: int | None
+    image: NDArray[np.uint8],
+    landmarks: NDArray[np.floating[Any]] | None,
+    detector: str,
+    predictor: str,
+    max_faces: int | None,
+    device: str,
 ) -> Iterator[_Found]:
     if landmarks is not None:
         face = face_from_landmarks(landmarks)
         points = np.asarray(landmarks, np.float32)
         eyes = float(np.linalg.norm(points[45] - points[36]))
         spread = np.full(68, max(_GIVEN_SIGMA * eyes, 0.5), np.float32)
-        yield _Found(face, points, spread, {})
+        yield _Found(face, points, spread, None, {})
         return
     timings: dict[str, float] = {}
     with _timed(timings, "detect"):
@@ -110,10 +135,14 @@ def _find(
             "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
         )
     for face in faces[:max_faces]:
-        own = dict(timings)
+        own, said = dict(timings), None
         with _timed(own, "landmarks"):
-            points, sigma = landmarks68(image, face)
-        yield _Found(face, points, sigma, own)
+            if predictor == "network":
+                said = load_face_points(device).predict(image, [face])[0]
+                points, sigma = said.points[:68], said.sigma[:68]
+            else:
+                points, sigma = landmarks68(image, face, predictor)
+        yield _Found(face, points, sigma, said, own)
 
 
 def _reconstruct_face(
@@ -134,11 +163,13 @@ def _reconstruct_face(
             landmark_fit = fit_landmarks(
                 *(model, points, sigma, height, width),
                 focal=focal,
+                dense=found.dense(model, coefficients=False),
                 identity_weight=_POSE_ONLY,
                 expression_weight=_POSE_ONLY,
             )
         else:
-            landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal)
+            dense = found.dense(model, coefficients=True)
+            landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal, dense=dense)
     window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
     pixels = torch.from_numpy(image[window.rows, window.columns]).to(device)
     linear = srgb_to_linear(pixels)[None]
@@ -253,7 +284,8 @@ class _Window:
         size = self.bottom - self.top, self.right - self.left
         camera = fit.camera.cropped(one * self.left, one * self.top, one, *size)
         corner = self.corner.to(fit.points)
-        return replace(fit, camera=camera, points=fit.points - corner, given=fit.given - corner)
+        dense = None if fit.dense is None else fit.dense.shifted(-corner)
+        return replace(fit, camera=camera, points=fit.points - corner, given=fit.given - corner, dense=dense)
 
     def paste(self, mask: Tensor, height: int, width: int) -> Tensor:
         """A mask of the window as a mask of the picture, False outside."""

@@ -78,7 +78,8 @@ def test_jacobian_is_the_derivative_of_the_residual(head):
     centre = torch.tensor([[WIDTH / 2, HEIGHT / 2]] * 2, dtype=torch.float64)
     focal = torch.full((2,), FOCAL, dtype=torch.float64)
     prior = expression_prior(head)
-    problem = LandmarkProblem(sparse, prior, truth.points, truth.sigma, focal, centre, 1.0, 1.0, False)
+    expected = 0.3 * torch.ones_like(torch.cat([truth.identity, truth.expression], 1))
+    problem = LandmarkProblem(sparse, prior, expected, truth.points, truth.sigma, focal, centre, 1.0, 1.0, False)
     index = torch.arange(68).expand(2, -1)
     residual, jacobian = residual_jacobian(problem, state, index)
 
