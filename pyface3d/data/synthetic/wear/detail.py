@@ -96,7 +96,7 @@ def _hair(tile: Tensor, look: _Looks, at: Tensor, color: Tensor) -> tuple[Tensor
     albedo = mixed * (light + 1.5 * shine)[:, None] + 0.02 * shine[:, None]
     edge = coverage + look[Look.EDGE] * (0.35 * fine + 0.9 * clumps)
     there = 0.5 + edge / (2 * look[Look.FADE].clamp_min(0.3))
-    thin = (look[Look.DENSITY] - 0.5) * 5 + fine + clumps
+    thin = (look[Look.DENSITY] - 0.5) * 5 + fine + 0.7 * clumps * (1 - look[Look.CURL])
     return albedo.clamp(0, 1), torch.minimum(there, thin + 0.5).clamp(0, 1)
 
 

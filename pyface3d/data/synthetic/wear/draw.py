@@ -228,7 +228,7 @@ def _place(draws: WearDraws, geometry: WearGeometry, neutral: Tensor, verts: Ten
         crown,
         brim,
         drapes.place_hood(drape, hair.hanging_surface(moving, chart, drape.hood_slope), chart, tile),
-        drapes.place_band(drape, hanging, chart, over_hair),
+        drapes.place_band(drape, hanging, chart, over_hair.clamp(max=14.0)),
         drapes.place_phones(drape, neutral, hanging, chart, over_hair, geometry.drapes),
         frames,
         lenses,

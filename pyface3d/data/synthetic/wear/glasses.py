@@ -51,7 +51,7 @@ class Anchors:
     right_eye: Tensor
     bridge: Tensor  # (m,) on the ridge of the nose, from the root down
     ears: Tensor  # (2, k) where temples rest, right (-x) first
-    clear: Tensor  # (c,) lids and brows that lenses must stay before
+    clear: Tensor  # (c,) skin about the eyes and beside the nose that lenses must stay before
 
 
 def make_anchors(model: LinearFaceModel) -> Anchors:
@@ -66,14 +66,14 @@ def make_anchors(model: LinearFaceModel) -> Anchors:
         [nearest((0.0, y, z), skin, 1)[0] for y, z in ((2, 29), (-4, 31), (-10, 34), (-16, 38), (-24, 44))]
     )
     ears = torch.stack([nearest((side * 76.0, 2.0, -72.0), skin & ~regions["ears"], 4) for side in (-1, 1)])
-    window = (verts[:, 0].abs() > 14) & (verts[:, 0].abs() < 52) & (verts[:, 1] < 18) & (verts[:, 1] > -22)
+    window = (verts[:, 0].abs() > 6) & (verts[:, 0].abs() < 56) & (verts[:, 1] < 28) & (verts[:, 1] > -48)
     clear = torch.nonzero(skin & window & (verts[:, 2] > 0)).flatten()
     return Anchors(
         torch.nonzero(regions["left_eye"]).flatten(),
         torch.nonzero(regions["right_eye"]).flatten(),
         ridge,
         ears,
-        clear[:: max(1, len(clear) // 80)],
+        clear[:: max(1, len(clear) // 150)],
     )
 
 
@@ -107,7 +107,7 @@ def draw_one(rng: np.random.Generator, worn: bool, dark: bool) -> dict[str, np.n
         "temple": u(2.0, 8.0) if thick else u(0.7, 1.8),
         "wrap": u(0.06, 0.22) + 0.12 * (kind == "shield"),
         "tilt": u(0.02, 0.18),
-        "slip": rng.choice([u(-2, 3), u(3, 18)], p=[0.85, 0.15]),
+        "slip": rng.choice([u(-2, 3), u(3, 16)], p=[0.85, 0.15]) if kind != "shield" else u(-2, 2),
         "vertex": u(1.0, 4.0),
         "skew": rng.normal(0, 0.02),
     }
@@ -174,12 +174,13 @@ def place_glasses(draws: GlassesDraws, verts: Tensor, anchors: Anchors) -> list[
         pz = -out * wrap.sin()[:, None] + y * half_h[:, None] * tilt.sin()[:, None] + bulge
         return torch.stack([px, center_y[:, None] + y * half_h[:, None], pz], dim=-1)
 
-    # Push the pair forward until brows and lids stay behind the lenses.
+    # Push the pair forward until brows, lids, cheeks and the sides of the nose stay behind the lenses.
     face = verts[:, anchors.clear] - middle[:, None]
     out = (face[..., 0].abs() - (draws.gap * scale)[:, None]).clamp_min(0)
     up = face[..., 1] - center_y[:, None]
     plane = -out * wrap.tan()[:, None] + up * tilt.tan()[:, None]
-    inside = (up.abs() < half_h[:, None] + 2) & (out < 2 * half_w[:, None])
+    beside = ((face[..., 0].abs() - (draws.gap * scale)[:, None]) / half_w[:, None] - 1).abs()
+    inside = beside ** draws.power[:, None] + (up / half_h[:, None]).abs() ** draws.power[:, None] < 1
     need = torch.where(inside, face[..., 2] - plane, torch.full_like(plane, -1e3)).amax(dim=1) + 1.5 + draws.depth
     at_z = torch.maximum(rest[:, 2] - middle[:, 2] + draws.vertex - 3.0, need)
 
@@ -211,14 +212,14 @@ def place_glasses(draws: GlassesDraws, verts: Tensor, anchors: Anchors) -> list[
     frames = [place(rim, -1.0), place(rim, 1.0), *(place(bridge, 1.0) for bridge in bridges)]
     for side, number in ((-1.0, 0), (1.0, 1)):
         hinge = place(lens_point(torch.full_like(wrap[:, None], 1.0), torch.full_like(wrap[:, None], 0.35)), side)
-        ear = verts[:, anchors.ears[number]].mean(dim=1, keepdim=True) + verts.new_tensor([side * 2.0, 2.0, 0.0])
+        ear = verts[:, anchors.ears[number]].mean(dim=1, keepdim=True) + verts.new_tensor([side * 3.0, 2.0, 0.0])
         # Round the corner of the frame, back with a slight bow that clears the temples, then down behind the ear.
         hip = hinge + verts.new_tensor([side * 2.0, 0.0, -5.0])
         straight = torch.lerp(hip, ear, ((t - 0.12) / 0.73).clamp(0, 1))
         path = torch.lerp(hinge, straight, (t / 0.12).clamp(0, 1))
         path = path + (torch.pi * t).sin() * verts.new_tensor([side * 4.0, 0.0, 0.0])
         hook = ((t - 0.85) / 0.15).clamp(0, 1)
-        path = path - hook * verts.new_tensor([0.0, 14.0, 16.0])
+        path = path - hook * verts.new_tensor([-side * 3.0, 14.0, 14.0])
         up = verts.new_tensor([0.0, 1.0, 0.0]).expand(batch, TEMPLE, 3)
         outwards = verts.new_tensor([side, 0.0, 0.0]).expand(batch, TEMPLE, 3)
         tall = draws.temple[:, None] * torch.lerp(verts.new_tensor(1.0), verts.new_tensor(0.55), t[..., 0])

@@ -142,6 +142,8 @@ def draw_one(rng: np.random.Generator, only: str | None = None) -> dict[str, Any
         out["long"] = u(2.3, 4.0) + rng.normal(0, 0.06, 2)
         if style == "curtain":  # falls over the cheeks and the jaw
             out["front"] = np.radians(u(32, 55)) + np.radians(rng.normal(0, 7, 2))
+            if rng.random() < 0.35:  # over one cheek or eye
+                out["front"][rng.integers(2)] = np.radians(u(8, 32))
         elif rng.random() < 0.4:  # behind the ears
             out["front"] = np.radians(u(75, 112)) + np.radians(rng.normal(0, 8, 2))
         out.update(thickness=u(9, 30), tip=u(0.25, 0.9), ear=u(0, 14), lumps=u(1, 6))

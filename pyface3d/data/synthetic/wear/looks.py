@@ -68,7 +68,7 @@ def _hair(look: np.ndarray, rng: np.random.Generator, color: np.ndarray, style: 
     look[Look.ROUGHNESS] = u(0.4, 0.7)
     look[[Look.RED, Look.GREEN, Look.BLUE]] = np.clip(color * np.exp(rng.normal(0.15, 0.4)), 0.004, 0.8)
     look[Look.SHEAR] = rng.choice([-1, 1]) * (u(0.2, 1.3) if swept else u(0, 0.25))
-    look[Look.DENSITY] = rng.choice([1.6, u(0.6, 1.0)], p=[0.88, 0.12])
+    look[Look.DENSITY] = rng.choice([1.6, u(0.85, 1.1)], p=[0.85, 0.15])
     look[Look.WAVE] = rng.choice([u(0, 4), u(4, 22)], p=[0.6, 0.4])
     look[Look.CURL] = curl
 
