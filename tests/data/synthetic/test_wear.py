@@ -97,6 +97,8 @@ def test_hair_and_hats_stay_outside_the_skull(model, dressed):
             points = points[points[:, 1] > -60]
             points = points[torch.cdist(points, neutral[sample, model.regions["ears"]]).amin(dim=1) > 14]
             points = points[torch.cdist(points, neutral[sample, skin]).amin(dim=1) < 25]  # far ones are outside
+            if not len(points):
+                continue
             depth = signed_distances(points, neutral[sample], normals[sample], skin)
             # The distance to the tangent plane at a vertex is not that to the curved surface between vertices.
             assert float(depth.min()) > -3.5, (Part(part).name, sample)
@@ -119,7 +121,8 @@ def test_glasses_sit_on_the_nose_and_before_the_eyes(model, dressed):
         for lens, eye in ((right, anchors.right_eye), (left, anchors.left_eye)):
             ball = neutral[sample, eye]
             low, high, middle = lens.amin(0), lens.amax(0), ball.mean(0)
-            assert bool((low[:2] < middle[:2]).all()) and bool((middle[:2] < high[:2]).all())
+            assert float(low[0]) < float(middle[0]) < float(high[0])
+            assert float(low[1]) < float(middle[1]) < float(high[1]) + 12.0  # glasses may have slipped
             assert float(low[2]) > float(middle[2])
 
 
