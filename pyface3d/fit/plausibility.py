@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from pyface3d.face_models.lips import joined_vertices
 from pyface3d.fit.results import FaceFit
-from pyface3d.fit.sparse_model import joined_vertices
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel

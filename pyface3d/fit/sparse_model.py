@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyface3d.face_models.contour import outermost_candidates, outward_directions, padded_candidates
 from pyface3d.face_models.dense_points import DENSE_SCHEME
+from pyface3d.face_models.lips import facing_lips, joined_vertices
 from pyface3d.ops import vertex_normals
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ GAP_PAIRS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46
 """Landmarks that face each other across the mouth and the eyes, upper first: they may touch but not pass."""
 
 _LID_REACH_MM, _LID_FACING, _LID_UPRIGHT = 8.0, 0.5, 0.7  # skin round the eyes, facing forward; upright edges
-_LIP_REACH_MM = 5.0  # how far from the inner lips' landmarks a vertex still may touch the other lip
-_LIP_UNDER_MM = 1.0  # an "upper" vertex so far under its "lower" partner does not face it (a fold, a corner)
-_LIP_APART_MM = 1.5  # how far two lip vertices may lie apart in x and z to count as facing each other
-
 _CHUNK = 16  # coefficients evaluated at once: 16 x 27,000 vertices are 5 MB
 
 
@@ -91,7 +88,7 @@ def _build(model: "FaceModel") -> SparseFace:
     fixed = [embedding, model.landmarks(DENSE_SCHEME)] if has_dense_points(model) else [embedding]
     candidates, mask = padded_candidates(model)
     count = sum(len(points.faces) for points in fixed) + candidates.numel()
-    apart = torch.cat([_facing_lips(model, embedding), _lid_edges(model, embedding)], 1)
+    apart = torch.cat([facing_lips(model), _lid_edges(model, embedding)], 1)
 
     def at_landmarks(verts: Tensor) -> Tensor:
         double = verts.double()
@@ -115,27 +112,6 @@ def _build(model: "FaceModel") -> SparseFace:
     )
 
 
-def _facing_lips(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
-    """Vertices of the upper and of the lower lip that lie above each other in the mean face, (2, G)."""
-    verts = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)).cpu()
-    topology = model.topology.to("cpu")
-    inner = embedding.to("cpu").points(verts, topology)[0, 60:68]
-    verts, normals = verts[0], vertex_normals(verts[0], topology)
-    # Neither teeth nor tongue: what is joined to the mouth's corners by faces, and looks out rather than in.
-    near = (torch.cdist(verts, inner).amin(1) <= _LIP_REACH_MM) & (normals[:, 2] > -0.2)
-    near &= joined_vertices(topology.faces.long(), embedding.faces[[48, 54]].cpu())
-    middle = inner[:, 1].mean()
-    upper = (near & (normals[:, 1] < 0) & (verts[:, 1] > middle - _LIP_REACH_MM)).nonzero()[:, 0]
-    lower = (near & (normals[:, 1] > 0) & (verts[:, 1] < middle + _LIP_REACH_MM)).nonzero()[:, 0]
-    if len(upper) == 0 or len(lower) == 0:
-        return upper.new_zeros(2, 0)
-    flat = torch.tensor([0, 2])
-    apart, partner = torch.cdist(verts[upper][:, flat], verts[lower][:, flat]).min(1)
-    below = verts[lower][partner][:, 1] - verts[upper][:, 1] > _LIP_UNDER_MM
-    kept = (apart <= _LIP_APART_MM) & ~below
-    return torch.stack([upper[kept], lower[partner[kept]]])
-
-
 def _lid_edges(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
     """Upper and lower ends of the upright edges in the skin round the eyes, (2, G)."""
     verts = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim)).cpu()
@@ -150,18 +126,6 @@ def _lid_edges(model: "FaceModel", embedding: "LandmarkEmbedding") -> Tensor:
     upright = rise[:, 1].abs() > _LID_UPRIGHT * rise.norm(dim=-1)
     edges = torch.where(rise[:, 1:2] > 0, edges.flip(1), edges)
     return edges[upright].T
-
-
-def joined_vertices(faces: Tensor, start: Tensor) -> Tensor:
-    """Vertices that are joined by edges to the faces ``start``, (V,) bool."""
-    reached = torch.zeros(int(faces.max()) + 1, dtype=torch.bool)
-    reached[faces[start].flatten()] = True
-    while True:
-        grown = reached.clone()
-        grown[faces[reached[faces].any(1)].flatten()] = True
-        if bool((grown == reached).all()):
-            return reached
-        reached = grown
 
 
 def evaluate_affine(model: "FaceModel", of_verts: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

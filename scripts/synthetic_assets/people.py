@@ -59,7 +59,7 @@ def pack(data: Path) -> dict[str, np.ndarray]:
 
 
 def read_actions(path: Path) -> dict[str, Array]:
-    """ICT-FaceKit's expression shapes by ARKit name, (U, 3) mm; what it splits in two sides and ARKit does not, added."""
+    """ICT-FaceKit's expression shapes by ARKit name, (U, 3) mm; two sides that ARKit does not tell apart, added."""
     with np.load(path) as data:
         names = [arkit_name(str(name)) for name in data["expression_names"]]
         shapes = dict(zip(names, data["expression"].astype(np.float64) * _MM_PER_CM, strict=True))

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 PROTOTYPES: dict[str, tuple[float, dict[str, float]]] = {
     "smile, lips closed": (4.0, {"mouthSmile": 0.55, "cheekSquint": 0.3, "mouthDimple": 0.2, "mouthPress": 0.15}),
     "smile, teeth shown": (
-        9.0,
-        {"mouthSmile": 0.75, "cheekSquint": 0.5, "mouthUpperUp": 0.5, "mouthLowerDown": 0.35, "eyeSquint": 0.25,
-         "jawOpen": 0.04},
+        8.0,
+        {"mouthSmile": 0.7, "cheekSquint": 0.45, "mouthUpperUp": 0.8, "mouthLowerDown": 0.5, "eyeSquint": 0.25,
+         "jawOpen": 0.07},
     ),
     "laughter": (
         4.0,
-        {"mouthSmile": 0.8, "cheekSquint": 0.8, "mouthUpperUp": 0.65, "mouthLowerDown": 0.45, "jawOpen": 0.32,
-         "eyeSquint": 0.55, "noseSneer": 0.15},
+        {"mouthSmile": 0.75, "cheekSquint": 0.7, "mouthUpperUp": 0.9, "mouthLowerDown": 0.6, "jawOpen": 0.3,
+         "eyeSquint": 0.5, "noseSneer": 0.15},
     ),
     "smirk": (0.8, {"mouthSmileLeft": 0.6, "mouthDimpleLeft": 0.4, "cheekSquintLeft": 0.3, "mouthLeft": 0.12}),
     "surprise": (
@@ -143,6 +143,8 @@ def _settle(strength: NDArray[np.float64], index: dict[str, int]) -> None:
         shut = of(f"eyeBlink{side}")
         strength[:, index[f"eyeWide{side}"]] *= 1.0 - shut
         strength[:, index[f"eyeSquint{side}"]] *= 1.0 - shut
+        # Both raise the same skin over the eyeball.
+        strength[:, index[f"eyeSquint{side}"]] *= 1.0 - 0.6 * of(f"cheekSquint{side}")
         strength[:, index[f"eyeLookDown{side}"]] *= 1.0 - 0.7 * shut  # the lid follows the gaze: both would overshoot
         narrow = of("mouthPucker") + of("mouthFunnel")
         strength[:, index[f"mouthSmile{side}"]] *= 1.0 - 0.8 * narrow.clip(max=1.0)
@@ -154,6 +156,7 @@ def _settle(strength: NDArray[np.float64], index: dict[str, int]) -> None:
     apart = 1.0 - (4.0 * of("jawOpen")).clip(max=1.0)
     for name in ("mouthPressLeft", "mouthPressRight", "mouthShrugLower", "mouthShrugUpper", "cheekPuff"):
         strength[:, index[name]] *= 0.3 + 0.7 * apart
+    strength[:, index["mouthShrugLower"]] *= 1.0 - 0.6 * of("mouthPressLeft").clip(max=1.0)
 
 
 def _table(names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -17,6 +17,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from pyface3d.data.synthetic.assets import model_of
 from pyface3d.data.synthetic.expressions import draw_expressions
 from pyface3d.face_models.linear import LinearFaceModel
+from pyface3d.face_models.lips import facing_lips
 from pyface3d.ops import blend_shapes
 
 STAGE = 1
@@ -28,6 +29,8 @@ _LOPSIDED_SHARE = 0.4
 _LOPSIDED_COMPONENTS, _LOPSIDED_SIGMA = 24, 0.35  # how much the two halves of a lopsided face differ, in sigma
 _CHILD_SHARE = 0.35  # of the people of the head's space
 _CHILD_SPREAD = 0.7  # children differ less from each other
+_LIPS_PRESSED_MM, _MOST_OPENING = 0.4, 0.15  # how deep lips sink into each other, and how far that may open the jaw
+_LEAST_RATE = 0.4  # near the corners the jaw parts the lips too slowly to set them right
 _HALF_WIDTH_MM = 18.0  # over which one half goes over into the other
 
 
@@ -60,91 +63,114 @@ def draw_people(
     assets: Mapping[str, Tensor], rngs: list[np.random.Generator], device: torch.device | str = "cpu"
 ) -> People:
     """One person for each generator; without ICT's keys in ``assets`` all are of the head's own space."""
-    space = _space(assets, device)
-    model = space.model
-    drawn = [_draw(rng, space) for rng in rngs]
-    identity, sideways, scans, youth = (
-        torch.from_numpy(np.stack(rows).astype(np.float32)).to(device) for rows in zip(*drawn, strict=True)
-    )
-    expression = torch.from_numpy(draw_expressions(rngs, model.expression_names)).to(device)
-    source = torch.where(scans.abs().amax(1) > 0, ICT, torch.where(youth.amax(1) > 0, CHILD, HEAD))
-    neutral = blend_shapes(identity, model.identity_basis, model.template)
-    neutral = blend_shapes(sideways, space.halves, neutral)
-    if space.children is not None:
-        neutral = blend_shapes(youth, space.children, neutral)
-    verts = blend_shapes(expression, model.expression_basis, neutral)
-    if space.ict is not None:
-        ours = source[:, None, None] != ICT
-        theirs = blend_shapes(scans, space.ict.identity, space.ict.mean)
-        made = blend_shapes(expression, space.ict.expression, theirs)
-        neutral, verts = torch.where(ours, neutral, theirs), torch.where(ours, verts, made)
-        found = _affine(torch.cat([scans, expression], 1), space.ict.to_head, space.ict.to_head_offset)
-        identity = torch.where(ours[:, 0], identity, found[:, : model.identity_dim])
-        actions = found[:, model.identity_dim :].clamp(0.0, 1.0)
-        expression = torch.where(ours[:, 0], expression, actions)
-    return People(model, verts, neutral, identity, expression, source)
+    model, families = _families(assets, device)
+    drawn = [_draw(rng, families) for rng in rngs]
+    source = torch.tensor([kind for kind, _ in drawn])
+    expression = torch.from_numpy(draw_expressions(rngs, model.expression_names))
+    everyone = (len(rngs), len(model.template), 3)
+    verts, neutral = torch.empty(everyone, device=device), torch.empty(everyone, device=device)
+    coefficients = torch.empty(len(rngs), model.identity_dim + model.expression_dim, device=device)
+    for kinds, family in zip(((HEAD, CHILD), (ICT,)), families, strict=False):
+        rows = torch.isin(source, torch.tensor(kinds)).nonzero()[:, 0]
+        if len(rows) == 0:
+            continue
+        who = torch.from_numpy(np.stack([drawn[row][1] for row in rows.tolist()]).astype(np.float32)).to(device)
+        rows, actions = rows.to(device), expression[rows].to(device)
+        neutral[rows] = resting = blend_shapes(who, family.identity, family.mean)
+        moved = blend_shapes(actions, family.expression, resting)
+        opening = family.opening(moved)
+        verts[rows] = blend_shapes(opening[:, None], family.jaw_open, moved)
+        actions[:, family.jaw_index] += opening
+        coefficients[rows] = family.of_head(who, actions)
+    identity, actions = coefficients.split([model.identity_dim, model.expression_dim], 1)
+    return People(model, verts, neutral, identity, actions.clamp(0.0, 1.0), source.to(device))
 
 
 @dataclass(frozen=True, eq=False)
-class _Scans:
-    """ICT-FaceKit on the head's mesh: mean (V, 3), shapes (100, V, 3) and (52, V, 3), and the least-squares map from
-    its coefficients to the head's, (152, 122) and (122,)."""
+class _Family:
+    """A linear space of people on the head's mesh.
+
+    Attributes:
+        mean, identity, expression: (V, 3), (N, V, 3), (52, V, 3) mm.
+        normals: how many of the identity's coefficients are standard normal and count as identity; of the others, the
+            first tell the halves of a face apart, and the last ``ages`` make children, the youngest first.
+        to_head, to_head_offset: least-squares map from this family's coefficients to the head's, (N + 52, 122), (122,);
+            None where they are the head's.
+        jaw_index: of the action ``jawOpen``.
+        lips: vertices of the upper and of the lower lip that face each other, (2, G).
+    """
 
     mean: Tensor
     identity: Tensor
     expression: Tensor
-    to_head: Tensor
-    to_head_offset: Tensor
+    normals: int
+    ages: int
+    to_head: Tensor | None
+    to_head_offset: Tensor | None
+    jaw_index: int
+    lips: Tensor
+
+    @property
+    def jaw_open(self) -> Tensor:
+        return self.expression[self.jaw_index : self.jaw_index + 1]
+
+    def opening(self, verts: Tensor) -> Tensor:
+        """How much of ``jawOpen`` keeps the lips of ``verts`` (B, V, 3) from passing through each other, (B,)."""
+        upper, lower = self.lips
+        rate = self.jaw_open[0, upper, 1] - self.jaw_open[0, lower, 1]
+        upper, lower, rate = (row[rate > _LEAST_RATE * rate.max()] for row in (upper, lower, rate))
+        overlap = verts[:, lower, 1] - verts[:, upper, 1] - _LIPS_PRESSED_MM
+        return (overlap / rate).amax(1).clamp(0.0, _MOST_OPENING)
+
+    def of_head(self, who: Tensor, actions: Tensor) -> Tensor:
+        """The head's coefficients, (B, 122)."""
+        if self.to_head is None or self.to_head_offset is None:
+            return torch.cat([who[:, : self.normals], actions], 1)
+        return _affine(torch.cat([who, actions], 1), self.to_head, self.to_head_offset)
 
 
-@dataclass(frozen=True, eq=False)
-class _Space:
-    model: LinearFaceModel
-    halves: Tensor
-    children: Tensor | None
-    ict: _Scans | None
+_FAMILIES: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
-_SPACES: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-
-def _space(assets: Mapping[str, Tensor], device: torch.device | str) -> _Space:
-    by_device = _SPACES.setdefault(assets["people.template"], {})
+def _families(assets: Mapping[str, Tensor], device: torch.device | str) -> tuple[LinearFaceModel, list[_Family]]:
+    """The mesh, and the head's family and ICT's where there are such assets; made once."""
+    by_device = _FAMILIES.setdefault(assets["people.template"], {})
     key = str(torch.device(device))
     if key not in by_device:
-        model = model_of(assets, device)
+        model, lips = model_of(assets, device), facing_lips(model_of(assets)).to(device)
+        jaw = model.expression_names.index("jawOpen")
         half = torch.tanh(model.template[:, :1] / _HALF_WIDTH_MM)
-        scans = None
+        young = assets.get("people.children", torch.zeros(0, *model.template.shape)).to(device).float()
+        shapes = torch.cat([model.identity_basis, model.identity_basis[:_LOPSIDED_COMPONENTS] * half, young])
+        own = model.template, shapes, model.expression_basis, model.identity_dim, len(young)
+        families = [_Family(*own, None, None, jaw, lips)]
         if "people.ict_mean" in assets:
             fields = ("mean", "identity", "expression", "to_head", "to_head_offset")
-            scans = _Scans(*(assets[f"people.ict_{field}"].to(device).float() for field in fields))
-        children = assets["people.children"].to(device).float() if "people.children" in assets else None
-        by_device[key] = _Space(model, model.identity_basis[:_LOPSIDED_COMPONENTS] * half, children, scans)
+            mean, shapes, actions, to_head, offset = (assets[f"people.ict_{f}"].to(device).float() for f in fields)
+            families.append(_Family(mean, shapes, actions, len(shapes), 0, to_head, offset, jaw, lips))
+        by_device[key] = model, families
     return by_device[key]
 
 
-def _draw(rng: np.random.Generator, space: _Space) -> tuple[np.ndarray, ...]:
-    """Coefficients of the head, of the difference of its halves, of ICT, and shares of the children's shapes.
+def _draw(rng: np.random.Generator, families: list[_Family]) -> tuple[int, np.ndarray]:
+    """The source, and coefficients in its family."""
+    chance = rng.random(6)
+    kind = ICT if len(families) > 1 and chance[0] < _ICT_SHARE else HEAD
+    family = families[kind]
+    who = rng.standard_normal(len(family.identity))
+    if kind == HEAD:
+        young = family.ages > 0 and chance[4] < _CHILD_SHARE
+        spread = 1.0 + (_WIDEST - 1.0) * chance[1] if chance[2] < _WIDE_SHARE else 1.0
+        who[: family.normals] *= _CHILD_SPREAD if young else spread
+        who[family.normals :] *= _LOPSIDED_SIGMA if chance[3] < _LOPSIDED_SHARE else 0.0
+        if family.ages > 0:
+            who[-family.ages :] = _youth(chance[5], family.ages) if young else 0.0
+        kind = CHILD if young else HEAD
+    return kind, who
 
-    Those of ICT or all others are zero.
-    """
-    chance = rng.random(4)
-    wide = 1.0 + (_WIDEST - 1.0) * chance[1] if chance[2] < _WIDE_SHARE else 1.0
-    identity = wide * rng.standard_normal(space.model.identity_dim)
-    sideways = (chance[3] < _LOPSIDED_SHARE) * _LOPSIDED_SIGMA * rng.standard_normal(_LOPSIDED_COMPONENTS)
-    scans = np.zeros(1) if space.ict is None else rng.standard_normal(len(space.ict.identity))
-    youth = np.zeros(1) if space.children is None else _youth(rng, len(space.children))
-    if youth.any():
-        identity = _CHILD_SPREAD * identity
-    theirs = float(space.ict is not None and chance[0] < _ICT_SHARE)
-    return (1 - theirs) * identity, (1 - theirs) * sideways, theirs * scans, (1 - theirs) * youth
 
-
-def _youth(rng: np.random.Generator, ages: int) -> np.ndarray:
-    """Shares of the shapes of children, the youngest first: an age between two of them, or grown up."""
-    chance, age = rng.random(2)
-    if chance >= _CHILD_SHARE:
-        return np.zeros(ages)
+def _youth(age: float, ages: int) -> np.ndarray:
+    """Shares of the shapes of children for an age in [0, 1): between two of them, or of the oldest and a grown-up."""
     return np.maximum(0.0, 1.0 - np.abs(np.arange(ages) - ages * age**0.7))
 
 

@@ -110,7 +110,7 @@ def _draw(rng: np.random.Generator) -> np.ndarray:
     side = (_BAD_SIDE_SIGMA if bad else _SIDE_SIGMA) * normal[5]
     shift = (_BAD_SHIFT_SIGMA if bad else _SHIFT_SIGMA) * normal[6:8]
     off_axis = np.clip(_OFF_AXIS_SIGMA * normal[3:5], -_OFF_AXIS_MOST, _OFF_AXIS_MOST)
-    angles = np.radians([yaw, np.clip(pitch, -_STEEPEST, _STEEPEST), roll])
+    angles = np.radians([np.clip(yaw, -_WIDEST_YAW, _WIDEST_YAW), np.clip(pitch, -_STEEPEST, _STEEPEST), roll])
     return np.concatenate(
         [
             angles,
