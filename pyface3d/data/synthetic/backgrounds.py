@@ -45,14 +45,14 @@ def draw_backgrounds(
     if len(mixed):
         own = draws.of(mixed)
         seam = _seam(own, half)[:, None]
-        picture = picture.index_put((mixed,), picture[mixed] * (1 - seam) + _layer(assets, own, half) * seam)
+        picture[mixed] = picture[mixed] * (1 - seam) + _layer(assets, own, half) * seam
     if pool is not None and len(pool):
         picture = _people(draws, picture, pool.to(picture.device))
     blurred = draws.chance(0.6)
     sigma = blurred * torch.exp(draws.uniform(-0.7, 2.4)) * (half / 128)
     chosen = (sigma > 0.2).nonzero()[:, 0]
     if len(chosen):
-        picture = picture.index_put((chosen,), separable(picture[chosen], gaussian_matrix(half, sigma[chosen])))
+        picture[chosen] = separable(picture[chosen], gaussian_matrix(half, sigma[chosen]))
     picture = picture * torch.exp(draws.normal(0.35))[:, None, None, None]
     picture = functional.interpolate(picture, size=(size, size), mode="bilinear", align_corners=False)
     return picture.permute(0, 2, 3, 1).contiguous()
@@ -67,7 +67,7 @@ def _layer(assets: Mapping[str, Tensor], draws: Draws, size: int) -> Tensor:
     for number, draw in enumerate((_places, _textures, _studio)):
         chosen = (kind == number).nonzero()[:, 0]
         if len(chosen):
-            picture = picture.index_put((chosen,), draw(assets, draws.of(chosen), size))
+            picture[chosen] = draw(assets, draws.of(chosen), size)
     return picture
 
 
@@ -154,5 +154,5 @@ def _people(draws: Draws, picture: Tensor, pool: Tensor) -> Tensor:
         source = pool[index[chosen]]
         cover = source[:, 3:]
         layer = functional.grid_sample(torch.cat([source[:, :3] * cover, cover], 1), grid, align_corners=False)
-        picture = picture.index_put((chosen,), picture[chosen] * (1 - layer[:, 3:]) + layer[:, :3])
+        picture[chosen] = picture[chosen] * (1 - layer[:, 3:]) + layer[:, :3]
     return picture

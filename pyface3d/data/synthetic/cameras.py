@@ -19,15 +19,15 @@ from pyface3d.io.color import linear_to_srgb
 STAGE = 70
 _POOR = 0.35  # share of pictures that much went wrong with
 _GREY = (0.2126, 0.7152, 0.0722)  # Rec. 709 luminance of linear RGB
-_GRAIN = 1024  # px, side of the field of noise from which every sample takes a window
+_GRAIN = 2**21  # normal numbers of which every sample takes some
 
 
 def photograph(rngs: Sequence[np.random.Generator], image: Tensor) -> Tensor:
     """Photographs of the scenes.
 
-    Two thirds of the samples come out near clean. Steps, in the order of the light: exposure and white balance, vignette,
-    motion and defocus blur (in linear light), reduction to fewer pixels, photon and read noise, clipping, tone curve,
-    sharpening, JPEG, enlargement, monochrome, writing over the picture.
+    Two thirds of the samples come out near clean. Steps, in the order of the light: exposure and white balance,
+    vignette, motion and defocus blur (in linear light), reduction to fewer pixels, photon and read noise, clipping,
+    tone curve, sharpening, JPEG, enlargement, monochrome, writing over the picture.
 
     Args:
         rngs: one generator per sample, made with ``STAGE``.
@@ -38,16 +38,14 @@ def photograph(rngs: Sequence[np.random.Generator], image: Tensor) -> Tensor:
     """
     draws = Draws(rngs, image.device)
     size = image.shape[-1]
+    # From here on the steps write into the tensor they are given where they change some of its samples only.
     poor = draws.chance(_POOR)
     light = expose(image, _exposure(draws, poor), _white_balance(draws, poor))
     light = light * _vignette(draws, size)
     light = _motion_blur(draws, light, poor)
     small, shrink, enlarge = _resolution(draws, light, poor)
     blur = torch.where(poor, draws.random() ** 2 * 2.2, draws.random() * 0.55) * (size / 128)
-    chosen = ((small < size) | (blur > 0.2)).nonzero()[:, 0]
-    if len(chosen):
-        matrix = shrink_matrix(size, small[chosen], shrink[chosen]) @ gaussian_matrix(size, blur[chosen])
-        light = light.index_put((chosen,), separable(light[chosen], matrix))
+    light = _fewer_pixels(light, blur, small, shrink)
     light = _noise(draws, light, poor)
     picture = tone_curve(linear_to_srgb(light.clamp(0, 1)), *_tone(draws, poor))
     picture = _sharpen(draws, picture, poor)
@@ -55,7 +53,7 @@ def photograph(rngs: Sequence[np.random.Generator], image: Tensor) -> Tensor:
     chosen = (small < size).nonzero()[:, 0]
     if len(chosen):
         matrix = enlarge_matrix(size, small[chosen], enlarge[chosen])
-        picture = picture.index_put((chosen,), separable(picture[chosen], matrix).clamp(0, 1))
+        picture[chosen] = separable(picture[chosen], matrix).clamp(0, 1)
     picture = _monochrome(draws, picture)
     picture = draw_overlays(draws, picture)
     return _compress(draws, picture, poor, before=False).clamp(0, 1)
@@ -125,7 +123,8 @@ def _motion_blur(draws: Draws, light: Tensor, poor: Tensor) -> Tensor:
     for tap in range(taps):
         shifted = grid + (step[chosen] * (tap / (taps - 1) - 0.5))[:, None, None]
         total += functional.grid_sample(light[chosen], shifted, padding_mode="border", align_corners=False)
-    return light.index_put((chosen,), total / taps)
+    light[chosen] = total / taps
+    return light
 
 
 def _resolution(draws: Draws, light: Tensor, poor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,27 +138,39 @@ def _resolution(draws: Draws, light: Tensor, poor: Tensor) -> tuple[Tensor, Tens
     return small, shrink, enlarge
 
 
+def _fewer_pixels(light: Tensor, blur: Tensor, small: Tensor, kernel: Tensor) -> Tensor:
+    """Blurred by (B,) px, and reduced to ``small`` (B,) px in the left top corner; the rest repeats the last pixels."""
+    size = light.shape[-1]
+    chosen = ((small < size) | (blur > 0.2)).nonzero()[:, 0]
+    if not len(chosen):
+        return light
+    matrix = gaussian_matrix(size, blur[chosen])
+    reduced = (small[chosen] < size).nonzero()[:, 0]
+    if len(reduced):
+        sample = chosen[reduced]
+        matrix[reduced] = shrink_matrix(size, small[sample], kernel[sample]) @ matrix[reduced]
+    light[chosen] = separable(light[chosen], matrix)
+    return light
+
+
 def _noise(draws: Draws, light: Tensor, poor: Tensor) -> Tensor:
     """Photon noise grows with the root of the light, read noise does not; a share may be common to the channels."""
     strong = draws.chance(0.35) & poor
     amount = torch.where(strong, torch.exp(draws.uniform(-4.6, -2.6)), torch.exp(draws.uniform(-6.5, -4.4)))
-    shared = draws.chance(0.4) * draws.random()
-    corner = draws.integer(_GRAIN, 4, 2)
-    field = _grain(light.device)
-    steps = torch.arange(light.shape[-1], device=light.device)
-    rows = (corner[:, :, 1, None] + steps) % _GRAIN
-    columns = (corner[:, :, 0, None] + steps) % _GRAIN
-    grain = field[rows[..., None], columns[:, :, None]]
-    shared = shared[:, None, None, None]
+    shared = (draws.chance(0.4) * draws.random())[:, None, None, None]
+    count, size = len(light), light.shape[-1]
+    # All windows of the field as rows of one view, of which each sample copies one.
+    windows = _grain(light.device).unfold(0, 4 * size * size, 1)
+    grain = windows[draws.integer(len(windows))].reshape(count, 4, size, size)
     grain = (1 - shared).sqrt() * grain[:, :3] + shared.sqrt() * grain[:, 3:]
-    deviation = amount[:, None, None, None] * (light.clamp(0, 4) + 0.02).sqrt()
+    deviation = amount[:, None, None, None] * (light.clamp(0, 4) + 0.02).sqrt_()
     return light + deviation * grain
 
 
 @cache
 def _grain(device: torch.device) -> Tensor:
-    """(N, N) normal numbers, the same for everybody: a window of it is a sample's noise at a memory read per pixel."""
-    numbers = np.random.default_rng(1024).standard_normal((_GRAIN, _GRAIN), dtype=np.float32)
+    """(N,) normal numbers, the same for everybody."""
+    numbers = np.random.default_rng(1024).standard_normal(_GRAIN, dtype=np.float32)
     return torch.from_numpy(numbers).to(device)
 
 
@@ -182,7 +193,8 @@ def _sharpen(draws: Draws, picture: Tensor, poor: Tensor) -> Tensor:
     sigma = torch.where(wide[chosen], 1.4, 0.7)
     soft = separable(sharp, gaussian_matrix(sharp.shape[-1], sigma))
     sharp = sharp + amount[chosen][:, None, None, None] * (sharp - soft)
-    return picture.index_put((chosen,), sharp.clamp(0, 1))
+    picture[chosen] = sharp.clamp(0, 1)
+    return picture
 
 
 def _compress(draws: Draws, picture: Tensor, poor: Tensor, before: bool) -> Tensor:
@@ -192,7 +204,8 @@ def _compress(draws: Draws, picture: Tensor, poor: Tensor, before: bool) -> Tens
     chosen = draws.chance(0.6 if before else 0.3).nonzero()[:, 0]
     if not len(chosen):
         return picture
-    return picture.index_put((chosen,), jpeg(picture[chosen], quality[chosen], subsample[chosen]))
+    picture[chosen] = jpeg(picture[chosen], quality[chosen], subsample[chosen])
+    return picture
 
 
 def _monochrome(draws: Draws, picture: Tensor) -> Tensor:

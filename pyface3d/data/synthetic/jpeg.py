@@ -48,11 +48,15 @@ def jpeg(images: Tensor, quality: Tensor, subsample: Tensor) -> Tensor:
     scale = torch.where(quality < 50, 50 / quality.clamp_min(1), 2 - quality / 50)
     tables = (_tables(images.device) * scale[:, None, None, None] + 0.5).floor().clamp(1, 255)
     luma = _quantise(luma[:, None] - 128, tables[:, :1])[:, 0] + 128
-    chroma_full = _quantise(chroma, tables[:, 1:])
-    if subsample.any():
-        halved = _quantise(functional.avg_pool2d(chroma[subsample], 2).round(), tables[subsample, 1:])
-        chroma_full = chroma_full.index_put((subsample.nonzero()[:, 0],), _double(halved))
-    blue_difference, red_difference = chroma_full.unbind(1)
+    decoded_chroma = torch.empty_like(chroma)
+    for halved in (False, True):
+        chosen = (subsample == halved).nonzero()[:, 0]
+        if not len(chosen):
+            continue
+        planes = functional.avg_pool2d(chroma[chosen], 2).round() if halved else chroma[chosen]
+        planes = _quantise(planes, tables[chosen, 1:])
+        decoded_chroma[chosen] = _double(planes) if halved else planes
+    blue_difference, red_difference = decoded_chroma.unbind(1)
     decoded = torch.stack(
         [
             luma + 1.402 * red_difference,
@@ -68,11 +72,11 @@ def _quantise(planes: Tensor, tables: Tensor) -> Tensor:
     """(B, C, H, W) planes with their 8 x 8 cosine coefficients rounded to multiples of (B, 1, 8, 8)."""
     basis = _basis(planes.device)
     count, channels, height, width = planes.shape
-    blocks = planes.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
-    step = tables[:, :, None, None]
-    coefficients = ((basis @ blocks @ basis.T) / step).round() * step
-    blocks = basis.T @ coefficients @ basis
-    return blocks.transpose(3, 4).reshape(planes.shape).round().clamp(-128, 127)
+    blocks = planes.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4).reshape(count, -1, 64)
+    step = tables.reshape(count, 1, 64)
+    coefficients = ((blocks @ basis.T) / step).round_() * step
+    blocks = (coefficients @ basis).reshape(count, channels, height // 8, width // 8, 8, 8)
+    return blocks.transpose(3, 4).reshape(planes.shape).round_().clamp_(-128, 127)
 
 
 def _double(planes: Tensor) -> Tensor:
@@ -88,7 +92,7 @@ def _tables(device: torch.device) -> Tensor:
 
 @cache
 def _basis(device: torch.device) -> Tensor:
-    """(8, 8) orthonormal cosine transform, one frequency per row."""
+    """(64, 64) orthonormal cosine transform of a block's 64 pixels in reading order, one coefficient per row."""
     frequency, at = np.mgrid[:8, :8]
     rows = np.cos((2 * at + 1) * frequency * np.pi / 16) * np.where(frequency == 0, np.sqrt(1 / 8), 0.5)
-    return torch.from_numpy(rows.astype(np.float32)).to(device)
+    return torch.from_numpy(np.kron(rows, rows).astype(np.float32)).to(device)

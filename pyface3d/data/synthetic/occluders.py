@@ -84,14 +84,14 @@ def draw_occluders(
         if len(which):
             sample = rows[which, 1]
             layer = draw(draws.of(sample), frame.of(sample), skin[sample], size)
-            added = added.index_put((which,), layer)
+            added[which] = layer
     for depth in range(_LAYERS):
         which = (rows[:, 0] == depth).nonzero()[:, 0]
         sample = rows[which, 1]
         below = canvas[sample]
         together = below * (1 - added[which, 3:]) + added[which]
         allowed = coverage(cells[sample], together[:, 3]) <= _MOST
-        canvas = canvas.index_put((sample,), torch.where(allowed[:, None, None, None], together, below))
+        canvas[sample] = torch.where(allowed[:, None, None, None], together, below)
     cover = canvas[:, 3]
     color = canvas[:, :3] / cover[:, None].clamp_min(1e-3)
     return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover))

@@ -57,7 +57,7 @@ def place(sprites: Tensor, placement: Placement, size: int) -> Tensor:
         chosen = (level == number).nonzero()[:, 0]
         if len(chosen):
             source = functional.avg_pool2d(sprites[chosen], 2**number) if number else sprites[chosen]
-            layer = layer.index_put((chosen,), functional.grid_sample(source, grid[chosen], align_corners=False))
+            layer[chosen] = functional.grid_sample(source, grid[chosen], align_corners=False)
     return layer
 
 
