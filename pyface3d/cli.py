@@ -20,6 +20,7 @@ COMMANDS = {
     "reconstruct": "photos to textured, animatable heads (GLB, PLY, OBJ) with a report",
     "demo": "run the whole path on a bundled portrait and its half-hidden version",
     "view": "look at a GLB, PLY or OBJ file in the browser, expressions on sliders",
+    "prepare": "landmarks of photos as files (.npy, .pts, .csv), by our network, dlib or 3DDFA_V2",
     "evaluate": "measure landmarks, detection and geometry against known answers",
     "assets": "list, describe and check the models and weights that ship with the package",
     "doctor": "say what this machine has, what is missing and what to do about it",

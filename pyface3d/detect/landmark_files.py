@@ -1,4 +1,4 @@
-"""Landmarks from files: those of the originals, of annotation sets, and of other detectors.
+"""Landmarks from and to files: those of the originals, of annotation sets, and of other detectors.
 
 Points come back in pixels with the middle of the first pixel at (0.5, 0.5). Files differ in what they call that middle:
 
@@ -22,7 +22,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from pyface3d.detect.crops import check_landmarks
 from pyface3d.errors import InputError
+from pyface3d.io.atomic import atomic_file
 
 _MAX_BYTES = 512 * 2**20  # a list of 10^6 rows of 68 points fits
 _MAX_ONE_FACE_BYTES = 2**20
@@ -77,6 +79,57 @@ def read_landmark_list(
     """
     path = Path(path)
     return _parse_list(_read_text(path), path, first_pixel)
+
+
+def write_landmarks(path: str | os.PathLike[str], points: NDArray[np.floating]) -> None:
+    """Write the landmarks of one face so that `read_landmarks` gives them back.
+
+    Args:
+        path: ends in ``.npy`` (float32, first pixel's middle at 0), ``.pts`` (iBUG, at 1) or ``.csv`` (``x,y`` a line,
+            at 0).
+        points: (68, 2) px, first pixel's middle at (0.5, 0.5).
+
+    Raises:
+        InputError: another ending, or points that are not finite or of another shape.
+        OutputError: the file cannot be written.
+    """
+    path, points = Path(path), check_landmarks(points)
+    writers = {".npy": _npy_bytes, ".pts": _pts_bytes, ".csv": _csv_bytes}
+    if path.suffix.lower() not in writers:
+        raise InputError(f"{path} must end in .npy, .pts or .csv to be written as landmarks")
+    with atomic_file(path) as stream:
+        stream.write(writers[path.suffix.lower()](points))
+
+
+def write_landmark_list(path: str | os.PathLike[str], rows: Mapping[str, NDArray[np.floating]]) -> None:
+    """Write the landmarks of many pictures (68, 2) px, by name, as the CSV list that `read_landmark_list` reads.
+
+    Raises:
+        InputError: a name has a comma or a line break.
+        OutputError: the file cannot be written.
+    """
+    lines = []
+    for name, points in rows.items():
+        if any(letter in name for letter in ",\r\n"):
+            raise InputError(f"the picture's name {name!r} has a comma or a line break; rename it, or write .npy files")
+        lines.append(",".join([name, *(f"{value:.4f}" for value in (check_landmarks(points) - 0.5).flatten())]))
+    with atomic_file(Path(path)) as stream:
+        stream.write(("\n".join(lines) + "\n").encode())
+
+
+def _npy_bytes(points: NDArray[np.float64]) -> bytes:
+    stream = BytesIO()
+    np.save(stream, (points - 0.5).astype(np.float32))
+    return stream.getvalue()
+
+
+def _pts_bytes(points: NDArray[np.float64]) -> bytes:
+    rows = "".join(f"{x:.4f} {y:.4f}\n" for x, y in points + 0.5)
+    return f"version: 1\nn_points: {len(points)}\n{{\n{rows}}}\n".encode()
+
+
+def _csv_bytes(points: NDArray[np.float64]) -> bytes:
+    return "".join(f"{x:.4f},{y:.4f}\n" for x, y in points - 0.5).encode()
 
 
 def _is_list(text: str) -> bool:

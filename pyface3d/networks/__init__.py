@@ -16,6 +16,8 @@ _NETWORKS = {
     "mtcnn_proposal": ("pyface3d.networks.mtcnn", "ProposalNet"),
     "mtcnn_refine": ("pyface3d.networks.mtcnn", "RefineNet"),
     "mtcnn_output": ("pyface3d.networks.mtcnn", "OutputNet"),
+    "tddfa": ("pyface3d.networks.tddfa", "TddfaNet"),
+    "faceboxes": ("pyface3d.networks.faceboxes", "FaceBoxes"),
 }
 
 
@@ -23,7 +25,8 @@ def create_network(name: str, **sizes: Any) -> nn.Module:
     """A network with fresh weights, in training mode.
 
     Args:
-        name: ``"face_points"``, ``"efficientnet_lite0"``, ``"mtcnn_proposal"``, ``"mtcnn_refine"``, ``"mtcnn_output"``.
+        name: ``"face_points"``, ``"efficientnet_lite0"``, ``"mtcnn_proposal"``, ``"mtcnn_refine"``, ``"mtcnn_output"``,
+            ``"tddfa"``, ``"faceboxes"``.
         sizes: arguments of its class, see there.
 
     Raises:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyface3d.detect.landmark_files import read_landmark_list, read_landmarks
+from pyface3d.detect.landmark_files import read_landmark_list, read_landmarks, write_landmark_list, write_landmarks
 from pyface3d.errors import InputError
 
 POINTS = np.random.default_rng(0).uniform(5, 400, (68, 2)).round(3)
@@ -148,3 +148,36 @@ def test_files_of_the_originals(shared_data: Path) -> None:
         assert 0 < points.min() < points.max() < 501
     points = read_landmarks(shared_data / "tv_frames" / "id1" / "kpt" / "00001_kpt2d.npy")
     assert points.shape == (68, 2)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".pts", ".csv"])
+def test_what_is_written_is_read_back(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"face{suffix}"
+    write_landmarks(path, POINTS)
+    np.testing.assert_allclose(read_landmarks(path), POINTS, atol=1e-4)
+
+
+def test_files_count_pixels_as_others_do(tmp_path: Path) -> None:
+    """The middle of the first pixel: 0 in arrays and lists, 1 in iBUG's files."""
+    corner = np.full((68, 2), 0.5)
+    write_landmarks(tmp_path / "a.npy", corner)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), 0)
+    write_landmarks(tmp_path / "a.pts", corner)
+    assert (tmp_path / "a.pts").read_text().splitlines()[:4] == ["version: 1", "n_points: 68", "{", "1.0000 1.0000"]
+
+
+def test_lists_are_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    write_landmark_list(path, {"a b.jpg": POINTS, "c.png": POINTS / 2})
+    back = read_landmark_list(path)
+    assert list(back) == ["a b.jpg", "c.png"]
+    np.testing.assert_allclose(back["c.png"], POINTS / 2, atol=1e-4)
+    with pytest.raises(InputError, match="comma"):
+        write_landmark_list(path, {"a,b.jpg": POINTS})
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.npy, \.pts or \.csv"):
+        write_landmarks(tmp_path / "a.json", POINTS)
+    with pytest.raises(InputError, match=r"shape \(68, 2\)"):
+        write_landmarks(tmp_path / "a.npy", POINTS[:5])
