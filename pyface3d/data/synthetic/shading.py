@@ -21,8 +21,8 @@ _DARKEST = 0.02  # where nine bands would give negative light
 _AT_ONCE = {"cpu": 1, "cuda": 64}  # samples shaded together: as many as stay in the cache
 _SHADOW_BIAS_MM = 3.0
 _FAR_MM = 1000.0
-_PARTED_LIPS = {"jawOpen": 0.6, "mouthUpperUpLeft": 0.6, "mouthUpperUpRight": 0.6, "mouthLowerDownLeft": 0.4,
-                "mouthLowerDownRight": 0.4}  # fmt: skip
+_IN_MOUTH = {"mouth_bag": 0.3, "tongue": 0.42, "teeth": 0.55}
+_MOUTH_DEPTH_MM = 26.0
 
 
 def shade(
@@ -205,15 +205,21 @@ def vertex_occlusion(verts: Tensor, topology: Topology) -> Tensor:
 
 
 def head_occlusion(model: LinearFaceModel) -> Tensor:
-    """`vertex_occlusion` (V,) of the mean head; what lies in the mouth as seen through parted lips."""
+    """`vertex_occlusion` (V,) of the mean head; in its mouth, which is closed, what parted lips would let in.
+
+    How far they part is not known here, so the mouth gets a middling share, less towards its back; the rest of the
+    darkness is in its albedo and in the lamps' shadows.
+    """
     identity = torch.zeros(1, model.identity_dim, device=model.device)
     expression = torch.zeros(1, model.expression_dim, device=model.device)
-    closed = vertex_occlusion(model.vertices(identity, expression)[0], model.topology)
-    for name, strength in _PARTED_LIPS.items():
-        expression[0, model.expression_names.index(name)] = strength
-    parted = vertex_occlusion(model.vertices(identity, expression)[0], model.topology)
-    inside = model.regions["mouth_bag"] | model.regions["teeth"] | model.regions["tongue"]
-    return torch.where(inside.to(closed.device), 0.6 * parted.sqrt(), closed)
+    verts = model.vertices(identity, expression)[0]
+    open_share = vertex_occlusion(verts, model.topology)
+    teeth = model.regions["teeth"]
+    depth = (verts[teeth, 2].max() - verts[:, 2]).clamp_min(0)
+    for region, share in _IN_MOUTH.items():
+        inside = model.regions[region] & ~model.regions["skin"]
+        open_share = torch.where(inside, share * torch.exp(-((depth / _MOUTH_DEPTH_MM) ** 2)), open_share)
+    return open_share
 
 
 def _light_axes(directions: Tensor) -> Tensor:
@@ -230,8 +236,8 @@ def _blurred(moments: Tensor, softness: float) -> Tensor:
     """(2, H, W) averaged over a square, twice, as wide as the penumbra some centimetres behind an edge."""
     half = 1 + round(4 * softness)
     padded = torch.nn.functional.pad(moments[None], (2 * half,) * 4, mode="replicate")
-    for _ in range(2):
-        padded = torch.nn.functional.avg_pool2d(padded, 2 * half + 1, stride=1)
+    for kernel in ((2 * half + 1, 1), (1, 2 * half + 1)) * 2:
+        padded = torch.nn.functional.avg_pool2d(padded, kernel, stride=1)
     return padded[0]
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pyface3d.data.synthetic.lights import Lights, _turned, draw_lights
-from pyface3d.data.synthetic.shading import cast_shadows, shade, vertex_occlusion
+from pyface3d.data.synthetic.shading import cast_shadows, head_occlusion, shade, vertex_occlusion
+from pyface3d.face_models.head import load_head
 from pyface3d.ops import Topology, shade_spherical_harmonics
 
 
@@ -188,6 +189,18 @@ def test_a_plate_casts_its_shadow():
     assert float(along[:3].min()) > 0.9 and float(along[-3:].min()) > 0.9  # |x| >= 50
     on_plate = points * torch.tensor([0.2, 1.0, 0.0]) + torch.tensor([0.0, 0.0, 440.0])
     assert float(cast_shadows(lights, verts, topology, on_plate)[..., 0].min()) > 0.9
+
+
+def test_occlusion_of_the_head():
+    """Open on the forehead, hidden behind the closed lids' rims, middling in the mouth and darker at its back."""
+    model = load_head()
+    share = head_occlusion(model)
+    assert share.shape == (model.topology.num_verts,) and float(share.min()) >= 0 and float(share.max()) <= 1
+    teeth, height = model.regions["teeth"], model.template[:, 1]
+    forehead = model.regions["face"] & (height > 45)
+    assert float(share[forehead].min()) > 0.9 and 0.3 < float(share[teeth].max()) < 0.7
+    front = model.template[:, 2] > model.template[teeth, 2].median()
+    assert float(share[teeth & front].mean()) > 1.3 * float(share[teeth & ~front].mean())
 
 
 def test_occlusion_of_a_groove():
