@@ -15,7 +15,7 @@ from pyface3d.io.color import linear_to_srgb
 HEIGHT, WIDTH = 192, 384
 SOURCES = [
     {
-        "what": "26 panoramas: Blender's studio lights (Debian blender-data) and Poly Haven's (npm @pmndrs/assets 1.7.0), "
+        "what": "26 panoramas of Blender (Debian blender-data) and Poly Haven (npm @pmndrs/assets 1.7.0), "
         "192 x 384, made fit for a screen",
         "licence": "CC0-1.0",
     }
@@ -45,8 +45,11 @@ def pack(data: Path) -> dict[str, np.ndarray]:
 
 def for_screen(radiance: np.ndarray) -> np.ndarray:
     """(192, 384, 3) uint8 sRGB of (H, 2H, 3) linear radiance: exposed for the ground, highlights rolled off."""
-    # Clipped first: a sun of a few texels must not bleed into those around it.
-    clipped = np.minimum(radiance, np.quantile(radiance, 0.995)).clip(0)
+    # A sun of a few texels must not bleed into those around it; and beside it some channels are far below zero, from
+    # the files' lossy compression. So what is that bright is white.
+    most = np.quantile(radiance, 0.995)
+    sun = (np.abs(radiance).max(2) > most)[..., None]
+    clipped = np.where(sun, most, radiance.clip(0, most)).astype(np.float32)
     small = cv2.resize(clipped, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     brightness = small.mean(2)
     middle = np.median(brightness[brightness <= np.quantile(brightness, 0.7)])

@@ -85,12 +85,31 @@ def masks(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: in
     below = draws.choice([0.86, 0.09, 0.05])
     drop = torch.where(below == 0, draws.normal(0.02), torch.where(below == 1, 0.3, 0.52))
     targets = control_targets(points, templates.reach[index], templates.side[index])
-    down = functional.normalize(points[:, 8] - points[:, 27], dim=1) * frame.height[:, None]
-    targets = targets + (drop[:, None] * down)[:, None] + draws.normal(0.012, 11, 2) * frame.width[:, None, None]
+    targets = _worn_differently(draws, targets, points, frame, drop)
     pictures = _fabric(draws, templates.pictures[index])
     layer = warp(pictures, templates.controls[index], templates.known[index], targets, size)
     layer = torch.where(mirrored[:, None, None, None], layer.flip(-1), layer)
     return tinted(draws, layer, 0.2)
+
+
+def _worn_differently(draws: Draws, targets: Tensor, points: Tensor, frame: FaceFrame, drop: Tensor) -> Tensor:
+    """Masks larger and smaller than the face, pulled higher at the cheeks, hanging below the chin, or ``drop`` (B,)."""
+    down = functional.normalize(points[:, 8] - points[:, 27], dim=1)
+    right = torch.stack([down[:, 1], -down[:, 0]], 1)
+    offset = targets - targets[:, 1:2]
+    wider = torch.exp(draws.normal(0.07) + 0.05)[:, None] - 1
+    targets = targets + (wider * (offset * right[:, None]).sum(2))[..., None] * right[:, None]
+    lift, hang = draws.uniform(-0.02, 0.1), draws.uniform(-0.02, 0.1)
+    lowered = drop[:, None] + draws.normal(0.01, len(CONTROLS))
+    for names, amount in (
+        (("left top", "right top"), -lift),
+        (("chin", "jaw"), hang),
+        (("left low", "right low"), hang / 2),
+    ):
+        for name in names:
+            lowered[:, CONTROLS.index(name)] += amount
+    targets = targets + (lowered * frame.height[:, None])[..., None] * down[:, None]
+    return targets + draws.normal(0.01, len(CONTROLS), 2) * frame.width[:, None, None]
 
 
 def mirror(points: Tensor, size: int) -> Tensor:

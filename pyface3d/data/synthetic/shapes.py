@@ -89,8 +89,8 @@ def strands(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
     """A tuft of hair hanging over the face from above or from a side: 14 curved strands of one colour."""
     x, y = _pixels(draws, size)
     hang = torch.where(draws.chance(0.7), draws.normal(0.4), draws.uniform(-1.6, 1.6))
-    root = frame.at(draws.uniform(-1.1, 1.1), draws.uniform(-1.6, -0.6))
-    length = frame.height * draws.uniform(0.4, 1.5)
+    root = frame.at(draws.uniform(-1.1, 1.1), draws.uniform(-2.4, -1.2))
+    length = frame.height * draws.uniform(0.6, 1.7)
     spread, thickness = frame.width * draws.uniform(0.02, 0.2), frame.width * torch.exp(draws.uniform(-5.4, -3.9))
     direction = torch.cos(hang)[:, None] * frame.down + torch.sin(hang)[:, None] * frame.right
     x, y = x - _column(root[:, 0]), y - _column(root[:, 1])
@@ -104,9 +104,11 @@ def strands(draws: Draws, frame: FaceFrame, size: int) -> Tensor:
     for _ in range(14):
         offset, bend = draws.normal(1.0) * spread, curl + draws.normal(0.1) * frame.width
         end, light = draws.uniform(0.6, 1.0), torch.exp(draws.normal(0.3))
+        start = draws.normal(0.08)
         shift = across - _column(offset) - _column(bend) * share * share
-        width = _column(thickness) * (1 - share / _column(end)).clamp(0, 1).sqrt()
-        strand = (width - shift.abs() + 0.5).clamp(0, 1) * (width * 1.6).clamp(0, 1) * (along > 0)
+        rest = (1 - share / _column(end)).clamp(0, 1) * (8 * (share - _column(start))).clamp(0, 1)
+        width = _column(thickness) * rest.sqrt()
+        strand = (width - shift.abs() + 0.5).clamp(0, 1) * (width * 1.6).clamp(0, 1)
         shine = torch.where(strand > cover, _column(light), shine)
         cover = torch.maximum(cover, strand)
     return torch.cat([color[:, :, None, None] * (shine * cover)[:, None], cover[:, None]], 1)
