@@ -80,7 +80,7 @@ def _hair(tile: Tensor, look: _Looks, at: Tensor, color: Tensor) -> tuple[Tensor
     u, v, coverage = at.unbind(dim=1)
     scale = look[Look.SCALE]
     seed_u, seed_v = look[Look.SEED_U], look[Look.SEED_V]
-    wander = look_up(tile, u * 0.0055 + seed_v, v * 0.004 + seed_u)[:, CLOUD]
+    wander = look_up(tile, u * 0.0016 + seed_v, v * 0.0012 + seed_u)[:, CLOUD]
     across = (u + look[Look.SHEAR] * v + look[Look.WAVE] * wander) * scale + seed_u
     noise = look_up(tile, across, v * scale * 0.35 + seed_v)
     wide = look_up(tile, across * 0.37, v * scale * 0.25 + seed_u)

@@ -68,16 +68,18 @@ def make_drape_anchors(model: LinearFaceModel) -> DrapeAnchors:
 def draw_one(rng: np.random.Generator, hood: str, scarf: bool, other: str) -> dict[str, np.ndarray | float | int]:
     u = rng.uniform
     opening = {
-        "headscarf": np.array([u(0.60, 0.86), u(0.80, 1.05), u(0.50, 0.66)]),
+        "headscarf": np.array(
+            [u(0.60, 0.86), u(0.80, 1.05), rng.choice([u(0.48, 0.6), u(0.05, 0.25)], p=[0.85, 0.15])]
+        ),
         "hood": np.array([u(0.75, 1.0), u(1.0, 1.35), u(0.75, 1.0)]),
-        "balaclava": np.array([u(0.5, 0.8), u(0.7, 0.95), rng.choice([u(-0.05, 0.15), u(0.45, 0.6)])]),
+        "balaclava": np.array([u(0.5, 0.8), u(0.7, 0.95), rng.choice([u(0.05, 0.25), u(0.45, 0.58)])]),
     }.get(hood, np.ones(3))
     return {
         "hood": HOODS.index(hood),
         "opening": opening,
-        "hood_thickness": {"hood": u(14, 34), "balaclava": u(2, 4)}.get(hood, u(4, 14)),
+        "hood_thickness": {"hood": u(14, 34), "balaclava": u(3, 5)}.get(hood, u(5, 14)),
         "hood_folds": {"balaclava": 0.4}.get(hood, u(1.0, 5.0)),
-        "hood_slope": {"hood": u(0.1, 0.4), "balaclava": 1.5}.get(hood, u(0.35, 1.0)),
+        "hood_slope": {"hood": u(0.1, 0.4), "balaclava": 0.9}.get(hood, u(0.4, 1.0)),
         "hood_reach": {"balaclava": 2.6}.get(hood, u(2.7, 3.3)),
         "scarf": float(scarf),
         "scarf_height": u(22, 48),
@@ -136,9 +138,9 @@ def place_hood(draws: DrapeDraws, hanging: Tensor, chart: HeadChart, tile: Tenso
     angle = (torch.arange(HOOD_COLUMNS) * (2 * torch.pi / HOOD_COLUMNS)).to(hanging)[None, None]
     step = torch.linspace(0, 1, HOOD_ROWS).to(hanging)[None, :, None]
     up, aside, down = draws.opening[:, :, None, None].unbind(dim=1)
-    vertical = torch.where(angle.cos() > 0, up, down)
-    opening = (vertical.square() * angle.cos().square() + aside.square() * angle.sin().square()).sqrt()
-    opening = torch.where((vertical < 0) & (angle.cos().abs() > 0.7), vertical * angle.cos().abs(), opening)
+    # The opening: half an ellipse above, squarer below, so that cloth over mouth or chin ends in a level line.
+    vertical, power = torch.where(angle.cos() > 0, up, down), torch.where(angle.cos() > 0, 2.0, 4.0)
+    opening = ((angle.sin().abs() / aside) ** power + (angle.cos().abs() / vertical) ** power) ** (-1 / power)
     polar = opening + (torch.pi - 0.02 - opening) * step**1.2
     # About the axis through the face; then in the chart's azimuth and height.
     x, y, z = polar.sin() * angle.sin(), polar.sin() * angle.cos(), polar.cos().expand_as(polar * angle)
@@ -156,8 +158,9 @@ def place_hood(draws: DrapeDraws, hanging: Tensor, chart: HeadChart, tile: Tenso
     noise = look_up(tile, (u + 0 * v) * 1.0, v + 0 * u)
     thick = draws.hood_thickness[:, None, None] * (0.55 + 0.45 * (step / 0.15).clamp(max=1))
     thick = thick + draws.hood_folds[:, None, None] * (noise[..., CLOUD] + 0.4 * noise[..., COARSE])
-    flare = ((q - 2.45).clamp_min(0) * 100) * 0.9
-    verts = nodes + outwards * (thick.clamp_min(1.5) + flare)[..., None]
+    flare = ((q - 2.5).clamp_min(0) * 100) * 0.9
+    over_ear = 17 * torch.exp(-(((azimuth.abs() - 1.75) / 0.35) ** 2)) * torch.exp(-(((q - 1.3) / 0.35) ** 2))
+    verts = nodes + outwards * (thick.clamp_min(1.5) + flare + over_ear)[..., None]
     coordinates = torch.stack([azimuth * 90, q * 110, torch.full_like(q, 50.0)], dim=-1)
     return verts.flatten(1, 2), coordinates.flatten(1, 2)
 

@@ -19,9 +19,9 @@ from pyface3d.face_models.linear import LinearFaceModel
 
 GLASSES_SHARE = 0.25
 DARK_SHARE = 0.3  # of the glasses
-BEARD_SHARE = 0.14
+BEARD_SHARE = 0.12
 _HEADGEAR = ("none", "cap", "beanie", "wide", "helmet", "headscarf", "hood", "balaclava", "band", "phones")
-_HEADGEAR_SHARES = (0.815, 0.045, 0.03, 0.02, 0.01, 0.025, 0.02, 0.005, 0.015, 0.015)
+_HEADGEAR_SHARES = (0.81, 0.045, 0.03, 0.02, 0.01, 0.035, 0.015, 0.005, 0.015, 0.015)
 _SCARF_SHARE = 0.07
 _SUIT_SHARE = 0.14
 _ABSENT = (0.0, 10.0, -75.0)  # inside the skull
@@ -135,7 +135,8 @@ def draw_choices(rngs: list[np.random.Generator], device: torch.device) -> WearD
         rows["clothes"].append(clothes.draw_one(rng, suit))
         style = hair.HAIR_STYLES[own["style"]]
         long_haired = style in ("long", "bob", "tied", "curtain", "fringe")
-        rows["beard"].append(beard.draw_one(rng, BEARD_SHARE * (0.4 if long_haired else 1.6)))
+        beards = 0.1 if gear == "headscarf" else 0.4 if long_haired else 1.6
+        rows["beard"].append(beard.draw_one(rng, BEARD_SHARE * beards))
         loose = style not in ("bald", "receding", "crown_bald") and not covered
         rows["strands"].append(strands.draw_one(rng, loose))
         look, color = looks.draw_one(rng, own, dark, suit)

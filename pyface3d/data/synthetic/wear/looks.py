@@ -99,13 +99,14 @@ def draw_one(rng: np.random.Generator, hair: Row, dark: bool, suit: bool) -> tup
     look[[Part.TAIL, Part.STRANDS], Look.DENSITY] = 1.6
     grey = rng.random() < 0.2
     beard = hair_color * np.exp(rng.normal(0, 0.2)) * np.array([1.12, 1.0, 0.9])
-    color[Part.BEARD] = np.clip(np.full(3, rng.uniform(0.1, 0.6)) if grey else beard, 0.004, 0.8)
+    color[Part.BEARD] = np.clip(np.full(3, rng.uniform(0.06, 0.38)) if grey else beard, 0.004, 0.8)
     _hair(look[Part.BEARD], rng, color[Part.BEARD], "beard", False)
     look[Part.BEARD, [Look.CURL, Look.SPECULAR]] = rng.uniform(0.2, 0.9), rng.uniform(0, 0.8)
-    look[Part.BEARD, Look.SCALE] = 1 / rng.uniform(35, 70)
+    look[Part.BEARD, Look.SCALE] = 1 / rng.uniform(30, 60)
+    look[Part.BEARD, Look.CONTRAST] *= 0.6
     look[Part.BEARD, Look.EDGE], look[Part.BEARD, Look.FADE] = rng.uniform(1.5, 4), rng.uniform(2, 7)
     look[Part.BEARD, Look.DENSITY] = rng.choice([1.6, rng.uniform(0.5, 1.0)])
-    for part, finish in ((Part.HEADPHONES, 1.5), (Part.EARRINGS, 14.0)):
+    for part, finish in ((Part.HEADPHONES, 1.5), (Part.EARRINGS, 5.0)):
         look[part, Look.MATERIAL] = Material.HARD
         look[part, Look.SPECULAR], look[part, Look.ROUGHNESS] = rng.uniform(0.5, finish), rng.uniform(0.2, 0.6)
     color[Part.HEADPHONES] = draw_cloth_color(rng)
@@ -114,11 +115,11 @@ def draw_one(rng: np.random.Generator, hair: Row, dark: bool, suit: bool) -> tup
     metal = rng.random() < 0.45
     rims = look[Part.RIMS]
     rims[Look.MATERIAL] = Material.HARD
-    rims[Look.SPECULAR] = rng.uniform(6, 18) if metal else rng.uniform(0.6, 1.5)
-    rims[Look.ROUGHNESS] = rng.uniform(0.15, 0.4)
+    rims[Look.SPECULAR] = rng.uniform(1.5, 5) if metal else rng.uniform(0.6, 1.5)
+    rims[Look.ROUGHNESS] = rng.uniform(0.2, 0.5)
     plastic = draw_cloth_color(rng) if rng.random() < 0.35 else np.array([0.01, 0.009, 0.008]) * rng.uniform(0.5, 3)
     steel = np.array([[0.35, 0.35, 0.35], [0.5, 0.38, 0.16], [0.05, 0.05, 0.05], [0.45, 0.28, 0.2]])
-    color[Part.RIMS] = steel[rng.integers(4)] * rng.uniform(0.6, 1.3) if metal else plastic
+    color[Part.RIMS] = steel[rng.integers(4)] * rng.uniform(0.3, 1.0) if metal else plastic
     lenses = look[Part.LENSES]
     lenses[Look.MATERIAL] = Material.GLASS
     lenses[[Look.SEED_U, Look.SEED_V]] = rng.random(2)
