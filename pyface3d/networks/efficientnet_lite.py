@@ -26,7 +26,7 @@ _STAGES = (
 )
 _STEM_CHANNELS = 32
 _HEAD_CHANNELS = 1280
-MIDDLE_CHANNELS, LAST_CHANNELS = _STAGES[4][3], _STAGES[6][3]
+FINE_CHANNELS, MIDDLE_CHANNELS, LAST_CHANNELS = (_STAGES[i][3] for i in (2, 4, 6))
 
 # What RGB in [0, 1] is shifted and divided by before the stem.
 INPUT_MEAN, INPUT_STD = 127 / 255, 128 / 255
@@ -97,22 +97,24 @@ class EfficientNetLite0(nn.Module):
             stages.append(nn.Sequential(*stage))
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of RGB images.
 
         Args:
             image: (B, 3, H, W), RGB of sRGB values in [0, 1].
 
         Returns:
-            Stage 5 (B, 112, ceil(H / 16), ceil(W / 16)) and stage 7 (B, 320, ceil(H / 32), ceil(W / 32)).
+            Stage 3 (B, 40, H / 8, W / 8), stage 5 (B, 112, H / 16, W / 16) and stage 7 (B, 320, H / 32, W / 32), sides
+            rounded up.
         """
         features = (image - INPUT_MEAN) / INPUT_STD
-        for stage in self.stages[:6]:
+        found = []
+        for number, stage in enumerate(self.stages):
             features = stage(features)
-        last = features
-        for stage in self.stages[6:]:
-            last = stage(last)
-        return features, last
+            if number in (3, 5, 7):
+                found.append(features)
+        fine, middle, last = found
+        return fine, middle, last
 
 
 class ImageNetClassifier(nn.Module):
@@ -126,7 +128,7 @@ class ImageNetClassifier(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1000) of RGB images (B, 3, H, W) in [0, 1]."""
-        return self.classes(self.head(self.trunk(image)[1]).mean(dim=(2, 3)))
+        return self.classes(self.head(self.trunk(image)[2]).mean(dim=(2, 3)))
 
 
 def convert_imagenet_weights(original: Mapping[str, Tensor]) -> dict[str, Tensor]:

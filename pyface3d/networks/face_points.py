@@ -1,6 +1,8 @@
 """The landmark network: one backbone, and from it points with deviations, visibility, pose, coefficients and a score.
 
-Points are regressed from flattened maps rather than pooled ones, so that their places in the crop stay known. The
+Each point is the mean place of a heat map over the crop (Sun, Xiao, Wei, Liang, Wei, "Integral Human Pose Regression",
+2018), which finds what is seen where it is seen, moved by what the whole crop says, which knows of what is hidden or
+out of the frame. All else is regressed from flattened maps rather than pooled ones, so that places stay known. The
 rotation is predicted as two columns that are made orthonormal (Zhou, Barnes, Lu, Yang, Li, "On the Continuity of
 Rotation Representations in Neural Networks", 2019), which has no jumps for a network to learn.
 """
@@ -18,7 +20,13 @@ from torch.nn import functional
 
 from pyface3d.errors import AssetError, InputError
 from pyface3d.geometry.rotations import FRONTAL
-from pyface3d.networks.efficientnet_lite import LAST_CHANNELS, MIDDLE_CHANNELS, EfficientNetLite0
+from pyface3d.networks.efficientnet_lite import (
+    FINE_CHANNELS,
+    LAST_CHANNELS,
+    MIDDLE_CHANNELS,
+    EfficientNetLite0,
+    SameConv2d,
+)
 
 NUM_LANDMARKS, NUM_DENSE = 68, 320
 NUM_POINTS = NUM_LANDMARKS + NUM_DENSE
@@ -27,6 +35,9 @@ NUM_POINTS = NUM_LANDMARKS + NUM_DENSE
 LEAST_SIGMA, MOST_SIGMA, _FIRST_SIGMA = 0.002, 0.5, 0.05
 # One unit of the last layer moves a point by so much of the crop: about the spread of points in jittered crops.
 _POINT_UNIT = 0.1
+# Heat maps reach so far beyond the crop on every side, in shares of it, and start as wide about the mean shape.
+_MARGIN, _FIRST_SPREAD = 0.1, 0.15
+_HEAT_CHANNELS = 96
 _MOST_IDENTITY = 5.0
 _RARE_ACTION = -2.0  # log-odds at the start: most facial actions are near 0
 
@@ -76,6 +87,46 @@ class FacePointsConfig:
             raise InputError(f"size must be a positive multiple of 32, got {self.size}")
 
 
+class HeatMaps(nn.Module):
+    """Where points are: the means of heat maps at an eighth of the crop's resolution.
+
+    Attributes:
+        prior: (P, N) logarithm of how likely each point is at each of the N places before anything is seen.
+        places: (N, 2) buffer, in fractions of the crop's side.
+    """
+
+    places: Tensor
+
+    def __init__(self, size: int, num_points: int) -> None:
+        super().__init__()
+        side = size // 8
+        self.fine = nn.Conv2d(FINE_CHANNELS, _HEAT_CHANNELS, 1)
+        self.middle = nn.Conv2d(MIDDLE_CHANNELS, _HEAT_CHANNELS, 1)
+        self.last = nn.Conv2d(LAST_CHANNELS, _HEAT_CHANNELS, 1)
+        self.around = nn.Sequential(
+            *(nn.ReLU6(), SameConv2d(_HEAT_CHANNELS, _HEAT_CHANNELS, 5, groups=_HEAT_CHANNELS)),
+            *(nn.Conv2d(_HEAT_CHANNELS, _HEAT_CHANNELS, 1), nn.ReLU6()),
+        )
+        self.heat = nn.Conv2d(_HEAT_CHANNELS, num_points, 1)
+        nn.init.normal_(self.heat.weight, std=0.01)
+        nn.init.zeros_(self.heat.bias)
+        self.prior = nn.Parameter(torch.zeros(num_points, side * side))
+        at = ((torch.arange(side) + 0.5) / side - 0.5) * (1 + 2 * _MARGIN) + 0.5
+        self.register_buffer("places", torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).flatten(0, 1))
+
+    def forward(self, fine: Tensor, middle: Tensor, last: Tensor) -> Tensor:
+        """Points (B, P, 2) as fractions of the crop's side, from the trunk's maps."""
+        coarse = self.middle(middle) + functional.interpolate(self.last(last), scale_factor=2.0)
+        maps = self.heat(self.around(self.fine(fine) + functional.interpolate(coarse, scale_factor=2.0)))
+        return (maps.flatten(2) + self.prior).softmax(-1) @ self.places
+
+    @torch.no_grad()
+    def expect(self, points: Tensor) -> None:
+        """Set the prior to Gaussians about ``points`` (P, 2)."""
+        square = (points[:, None] - self.places).square().sum(-1)
+        self.prior.copy_(-0.5 * square / _FIRST_SPREAD**2)
+
+
 class FacePoints(nn.Module):
     """Landmarks, pose, coefficients and face score of square crops.
 
@@ -84,7 +135,7 @@ class FacePoints(nn.Module):
 
     Attributes:
         config: all of them.
-        mean_points: (P, 2) buffer, the points' mean in training crops; the network predicts offsets from it.
+        mean_points: (P, 2) buffer, the points' mean in training crops, where the network starts from.
         dense_mirror: (num_dense,) int64 buffer, the dense point on the other side of the face; set for training, and
             stored with the weights for those who average over mirror images.
     """
@@ -97,6 +148,7 @@ class FacePoints(nn.Module):
         self.config = config = FacePointsConfig(**sizes)
         size, features, num_points = config.size, config.features, NUM_LANDMARKS + config.num_dense
         self.trunk = EfficientNetLite0()
+        self.places = HeatMaps(size, num_points)
         self.middle = nn.Sequential(nn.Conv2d(MIDDLE_CHANNELS, 32, 1), nn.ReLU6(), nn.Flatten())
         self.last = nn.Sequential(nn.Conv2d(LAST_CHANNELS, 96, 1), nn.ReLU6(), nn.Flatten())
         flat = 32 * (size // 16) ** 2 + 96 * (size // 32) ** 2
@@ -108,17 +160,22 @@ class FacePoints(nn.Module):
         self.register_buffer("mean_points", torch.full((num_points, 2), 0.5))
         self.register_buffer("dense_mirror", torch.arange(config.num_dense))
 
+    def start_from(self, points: Tensor) -> None:
+        """Make ``points`` (P, 2) the mean shape, and what an untrained network answers."""
+        self.mean_points.copy_(points)
+        self.places.expect(points)
+
     def forward(self, image: Tensor) -> FacePointsOutput:
         """Look at crops.
 
         Args:
             image: (B, 3, size, size) float, RGB of sRGB values in [0, 1].
         """
-        middle, last = self.trunk(image)
+        fine, middle, last = self.trunk(image)
         features = self.features(torch.cat([self.middle(middle), self.last(last)], dim=1))
         points, sigma, visible, columns, identity, expression, score = self.outputs(features).split(self._parts, 1)
         return FacePointsOutput(
-            points=self.mean_points + _POINT_UNIT * points.unflatten(1, (-1, 2)),
+            points=self.places(fine, middle, last) + _POINT_UNIT * points.unflatten(1, (-1, 2)),
             log_sigma=_bounded_log_sigma(sigma),
             visible=visible,
             rotation=rotation_from_columns(columns.unflatten(1, (2, 3))),

@@ -47,10 +47,10 @@ class Changes:
     """
 
     mirrored: float = 0.5
-    turned: float = 0.12
-    shifted: float = 0.04
-    zoomed: float = 0.07
-    covered: float = 0.3
+    turned: float = 0.08
+    shifted: float = 0.03
+    zoomed: float = 0.05
+    covered: float = 0.15
     grey: float = 0.1
     noise: float = 0.04
 

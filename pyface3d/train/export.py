@@ -29,7 +29,7 @@ def half_precision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     def stored(key: str, value: Tensor) -> Tensor:
         if not value.is_floating_point():
             return value
-        return value.half() if value.ndim > 1 and key != "mean_points" else value.float()
+        return value.half() if value.ndim > 1 and key not in ("mean_points", "places.places") else value.float()
 
     return {key: stored(key, value) for key, value in weights.items() if not key.endswith("num_batches_tracked")}
 

@@ -149,7 +149,7 @@ class Trainer:
 
 def start_points(network: FacePoints, samples: Samples) -> None:
     """Set the mean shape from which the network predicts offsets."""
-    network.mean_points.copy_(samples.points[samples.is_face].mean(0))
+    network.start_from(samples.points[samples.is_face].mean(0))
 
 
 def run_training(

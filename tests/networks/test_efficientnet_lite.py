@@ -52,7 +52,8 @@ def test_padding_is_that_of_tensorflow(kernel, size):
 
 @pytest.mark.parametrize("size", [128, 96, 100])
 def test_stages_have_the_stated_sizes(size):
-    middle, last = EfficientNetLite0().eval()(torch.rand(2, 3, size, size))
+    fine, middle, last = EfficientNetLite0().eval()(torch.rand(2, 3, size, size))
+    assert fine.shape == (2, 40, -(-size // 8), -(-size // 8))
     assert middle.shape == (2, 112, -(-size // 16), -(-size // 16))
     assert last.shape == (2, 320, -(-size // 32), -(-size // 32))
 
