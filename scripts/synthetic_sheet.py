@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from pyface3d.data.synthetic.engine import FaceBatch, SyntheticFaces
 from torch import Tensor
 
+from pyface3d.data.synthetic.engine import FaceBatch, SyntheticFaces
 from pyface3d.errors import Pyface3dError
 from pyface3d.io.color import linear_to_srgb
 from pyface3d.io.images import write_png

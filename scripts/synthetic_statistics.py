@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pyface3d.data.synthetic.engine import SyntheticFaces
 from tqdm import tqdm
 
+from pyface3d.data.synthetic.engine import SyntheticFaces
 from pyface3d.detect import detect_faces
 from pyface3d.detect.face_points import face_crop
 from pyface3d.errors import Pyface3dError
