@@ -109,6 +109,7 @@ class HeatMaps(nn.Module):
         )
         self.heat = nn.Conv2d(_HEAT_CHANNELS, num_points, 1)
         nn.init.normal_(self.heat.weight, std=0.01)
+        assert self.heat.bias is not None
         nn.init.zeros_(self.heat.bias)
         self.prior = nn.Parameter(torch.zeros(num_points, side * side))
         at = ((torch.arange(side) + 0.5) / side - 0.5) * (1 + 2 * _MARGIN) + 0.5
