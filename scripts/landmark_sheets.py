@@ -4,7 +4,7 @@
     python scripts/landmark_sheets.py photos PHOTO_OR_FOLDER… -o photos.png [--weights FILE] [--fit full]
 
 ``worst``: of annotated pictures (as for ``pyface3d evaluate landmarks``) those with the largest errors. Green: truth.
-Cyan: predicted and called visible; orange: called hidden; circles: two standard deviations; grey: dense points. Under
+Cyan: predicted and called visible; orange: called hidden; white lines: misses; circles: one standard deviation. Under
 each picture its name, its error in per cent of the outer eye corners' distance, and the face score.
 
 ``photos``: a row per photo: photo, 68 landmarks, dense points coloured by their deviation (blue sure, red not: a tenth
@@ -37,7 +37,7 @@ from pyface3d.systems.fit import FITS, reconstruct
 from pyface3d.systems.inputs import expand_inputs
 
 Picture = NDArray[np.uint8]
-TRUTH, SEEN, HIDDEN, DENSE = (60, 230, 60), (0, 230, 255), (255, 140, 0), (190, 190, 190)
+TRUTH, SEEN, HIDDEN, MISS = (60, 230, 60), (0, 230, 255), (255, 140, 0), (255, 255, 255)
 CAPTION = 26  # pixels of text under a picture
 MARGIN = 1.3  # side of a tile over the larger side of what it must show
 UNSURE = 0.1  # deviation over the eyes' distance at which a point is drawn in full red
@@ -68,6 +68,11 @@ class Tile:
         draw = ImageDraw.Draw(self.canvas)
         for (x, y), color in zip((points - self.corner) * self.scale, colors):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+
+    def lines(self, ends: NDArray[np.floating[Any]], others: NDArray[np.floating[Any]]) -> None:
+        draw = ImageDraw.Draw(self.canvas)
+        for one, other in zip((ends - self.corner) * self.scale, (others - self.corner) * self.scale):
+            draw.line((*one.tolist(), *other.tolist()), fill=MISS)
 
     def circles(
         self, points: NDArray[np.floating[Any]], radii: NDArray[Any], colors: list[tuple[int, int, int]]
@@ -114,8 +119,9 @@ def worst_sheet(options: argparse.Namespace) -> list[Picture]:
         # Where no face was found the true box shows what the network would have said.
         result = predictor.predict(image, [found or face_from_landmarks(face.points)])[0]
         tile = Tile.about(image, face.points, options.size)
-        tile.dots(result.points[68:], [DENSE] * (len(result.points) - 68), 0.7)
-        tile.circles(result.points[:68], 2 * result.sigma[:68], colors_of(result))
+        faint = [(r // 2, g // 2, b // 2) for r, g, b in colors_of(result)]
+        tile.circles(result.points[:68], result.sigma[:68], faint)
+        tile.lines(face.points, result.points[:68])
         tile.dots(face.points, [TRUTH] * 68, 1.6)
         tile.dots(result.points[:68], colors_of(result), 1.6)
         says = f"{error:.1f} %" if found is not None else "no face found"
@@ -146,7 +152,7 @@ def _photo_row(image: Picture, name: str, predictor: FacePointPredictor, options
     marks, size = found.points[:68], found.crop.width
     about = found.crop.to_image(np.array([[0, 0], [size, 0], [0, size], [size, size]]) * 0.8 + 0.1 * size)
     plain, marked, dense = (Tile.about(image, about, options.size) for _ in range(3))
-    marked.circles(marks, 2 * found.sigma[:68], colors_of(found))
+    marked.circles(marks, found.sigma[:68], colors_of(found))
     marked.dots(marks, colors_of(found), 1.6)
     dense.dots(found.points[68:], sigma_colors(found), 1.8)
     seen = 100 * float((found.visible > 0.5).mean())
