@@ -123,10 +123,10 @@ class Now:
     views: Annotated[str, arg(metavar="LIST")] = "0,30,-30,60,-60"
     """Yaw of the pictures of the scan, degrees."""
     methods: Annotated[str, arg(metavar="LIST")] = "mean,landmarks,full"
-    """What to measure, of dlib-68, network-68, coefficients, landmarks, full, landmarks-true, full-true, span; mean
-    is always measured."""
+    """What to measure, of dlib-68, network-68, network-dense, coefficients, landmarks, full, full-dlib, landmarks-true,
+    full-true, span; mean is always measured."""
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Weights of our network for network-68 and coefficients, instead of the shipped ones."""
+    """Weights of our network for network-… and coefficients, instead of the shipped ones."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "head"
     """Face model that is fitted."""
     seed: int = 0

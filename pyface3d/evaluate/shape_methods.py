@@ -13,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyface3d.detect import detect_faces, landmarks68
+from pyface3d.detect import detect_faces
 from pyface3d.detect.face_points import FacePointPredictor, FacePrediction, load_face_points
+from pyface3d.detect.landmarks import PREDICTOR, landmarks68
 from pyface3d.errors import NoFaceError
 from pyface3d.evaluate.landmark_methods import predictor_of
 from pyface3d.evaluate.model_span import identity_of_scan
 from pyface3d.evaluate.scan_distance import NOW_LANDMARKS
 from pyface3d.evaluate.scanned_faces import ScannedFace
 from pyface3d.fit import fit_landmarks
+from pyface3d.fit.results import DenseLandmarks
 from pyface3d.systems.fit import reconstruct
 
 if TYPE_CHECKING:
@@ -56,10 +58,16 @@ class Subject:
         """
         return self.network.predict(image, detect_faces(image)[:1] or no_face())[0]
 
-    def fit(self, image: NDArray[np.uint8], points: NDArray[Any], sigma: NDArray[Any]) -> Tensor:
-        """The identity (1, I) that explains 68 landmarks best."""
+    def fit(
+        self,
+        image: NDArray[np.uint8],
+        points: NDArray[Any],
+        sigma: NDArray[Any],
+        dense: DenseLandmarks | None = None,
+    ) -> Tensor:
+        """The identity (1, I) that explains 68 landmarks, and dense points where given, best."""
         marks, spread = (torch.from_numpy(np.ascontiguousarray(each, np.float32))[None] for each in (points, sigma))
-        return fit_landmarks(self.model, marks, spread, *image.shape[:2]).identity
+        return fit_landmarks(self.model, marks, spread, *image.shape[:2], dense=dense).identity
 
 
 Method = Callable[[Subject, ScannedFace], Tensor]
@@ -71,10 +79,17 @@ def no_face() -> Any:
     raise NoFaceError("no face was found")
 
 
-def _product(fit: Literal["landmarks", "full"], given: bool) -> Method:
+def _product(fit: Literal["landmarks", "full"], given: bool = False, predictor: str = PREDICTOR) -> Method:
     def identity(subject: Subject, face: ScannedFace) -> Tensor:
         marks = face.landmarks if given else None
-        found = reconstruct(face.image, marks, model=subject.model, fit=fit, max_faces=1, texture_size=_SMALL_TEXTURE)
+        found = reconstruct(
+            *(face.image, marks),
+            model=subject.model,
+            fit=fit,
+            predictor=predictor,
+            max_faces=1,
+            texture_size=_SMALL_TEXTURE,
+        )
         return found[0].coefficients["identity"][None]
 
     return identity
@@ -90,6 +105,17 @@ def _network68(subject: Subject, face: ScannedFace) -> Tensor:
     return subject.fit(face.image, found.points[:68], found.sigma[:68])
 
 
+def _network_dense(subject: Subject, face: ScannedFace) -> Tensor:
+    found = subject.prediction(face.image)
+    dense = DenseLandmarks(
+        *(
+            torch.from_numpy(each)[None]
+            for each in (found.points[68:], found.sigma[68:], found.identity, found.expression)
+        )
+    )
+    return subject.fit(face.image, found.points[:68], found.sigma[:68], dense)
+
+
 def _coefficients(subject: Subject, face: ScannedFace) -> Tensor:
     return torch.from_numpy(subject.prediction(face.image).identity)[None]
 
@@ -102,14 +128,16 @@ def _span(subject: Subject, face: ScannedFace) -> Tensor:
 METHODS: dict[str, Method] = {
     "dlib-68": _dlib,
     "network-68": _network68,
+    "network-dense": _network_dense,
     "coefficients": _coefficients,
-    "landmarks": _product("landmarks", given=False),
-    "full": _product("full", given=False),
+    "landmarks": _product("landmarks"),
+    "full": _product("full"),
+    "full-dlib": _product("full", predictor="dlib"),
     "landmarks-true": _product("landmarks", given=True),
     "full-true": _product("full", given=True),
     "span": _span,
 }
-"""By name: the fit to dlib's 68 landmarks (ten looks, from MTCNN's box), to our network's 68, and the network's own
-coefficients without a fit; what `reconstruct` does with landmarks alone and with pixels after them; the same from the
-true landmarks, which takes the predictor's errors out; and the model fitted to the scan itself, the least error that
-its identities allow."""
+"""By name: the fit to dlib's 68 landmarks (ten looks, from MTCNN's box), to our network's 68, to its 68 and dense
+points with its coefficients as expectation, and those coefficients without a fit; what `reconstruct` does with
+landmarks alone, with pixels after them, and with pixels after dlib's; the same from the true landmarks, which takes the
+predictor's errors out; and the model fitted to the scan itself, the least error that its identities allow."""
