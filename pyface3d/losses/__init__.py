@@ -2,7 +2,7 @@
 
 from pyface3d.losses.binary import binary_loss
 from pyface3d.losses.coefficients import coefficient_loss, vertex_gram, vertex_loss
-from pyface3d.losses.points import distance_loss, gaussian_nll
+from pyface3d.losses.points import distance_loss, gaussian_nll, shape_loss
 from pyface3d.losses.reduction import masked_mean
 from pyface3d.losses.rotations import chordal_loss, rotation_angle
 
@@ -14,6 +14,7 @@ __all__ = [
     "gaussian_nll",
     "masked_mean",
     "rotation_angle",
+    "shape_loss",
     "vertex_gram",
     "vertex_loss",
 ]

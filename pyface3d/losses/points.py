@@ -7,6 +7,7 @@ Estimation with Probabilistic Neural Networks" (2022).
 
 import math
 
+import torch
 from torch import Tensor
 
 from pyface3d.losses.reduction import masked_mean
@@ -44,3 +45,24 @@ def distance_loss(points: Tensor, truth: Tensor, mask: Tensor | None = None, sof
     """
     square = (points - truth).square().sum(-1)
     return masked_mean((square + softness**2).sqrt() - softness, mask)
+
+
+def shape_loss(points: Tensor, truth: Tensor, mask: Tensor | None = None, softness: float = 0.003) -> Tensor:
+    """Mean distance of points after the similarity that lays them best on the truth (taken as a constant).
+
+    All points of a face share the error of its place, size and turn, which is many times what a mouth opens. Their
+    distances alone pull them towards the common error; this loss leaves it out, and with it what shape there is shows.
+
+    Args:
+        points, truth: (B, P, 2), one unit.
+        mask: (B,) bool, which samples count.
+        softness: as of `distance_loss`.
+    """
+    here, there = points - points.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)
+    # A similarity of the plane is a complex factor: conj(p) t, summed, over the sum of |p|².
+    with torch.no_grad():
+        size = here.square().sum((1, 2)).clamp_min(1e-12)
+        along = (here * there).sum((1, 2)) / size
+        across = (here[..., 0] * there[..., 1] - here[..., 1] * there[..., 0]).sum(1) / size
+        matrix = torch.stack([along, -across, across, along], 1).view(-1, 1, 2, 2)
+    return distance_loss((matrix * here[:, :, None]).sum(-1), there, mask, softness)

@@ -17,7 +17,8 @@ class LossWeights:
     landmarks: float = 1.0
     dense: float = 1.0
     distance: float = 6.0  # of the points' distance, and beside it, weighted by their deviations,
-    likelihood: float = 4.0  # that of their Gaussians
+    shape: float = 30.0  # of their distance after a similarity,
+    likelihood: float = 1.0  # that of their Gaussians
     visible: float = 0.15
     rotation: float = 2.0
     vertices: float = 0.08

@@ -11,6 +11,7 @@ from pyface3d.losses import (
     coefficient_loss,
     distance_loss,
     gaussian_nll,
+    shape_loss,
     vertex_loss,
 )
 from pyface3d.networks.face_points import NUM_LANDMARKS, FacePointsOutput
@@ -46,6 +47,7 @@ def loss_parts(
         points, wanted, log_sigma = out.points[:, group], truth.points[:, group], out.log_sigma[:, group]
         weight = getattr(weights, name)
         parts[name] = weight * weights.distance * distance_loss(points, wanted, faces)
+        parts[f"{name}_shape"] = weight * weights.shape * shape_loss(points, wanted, faces)
         if not config.variance:
             continue
         # At first the deviations learn the errors as they are, and the points do not feel them.
