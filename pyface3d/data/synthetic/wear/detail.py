@@ -94,6 +94,9 @@ def _hair(tile: Tensor, look: _Looks, at: Tensor, color: Tensor) -> tuple[Tensor
     second = look.colors(Look.RED)
     mixed = torch.lerp(color, second, torch.sigmoid(2 * wide[:, CLOUD] + 2 * clumps - 2)[:, None])
     albedo = mixed * (light + 1.5 * shine)[:, None] + 0.02 * shine[:, None]
+    # Long hair behind the neck is seen from within, where little light comes.
+    within = torch.sigmoid((u.abs() - 170) / 9) * torch.sigmoid((v - 165) / 9)
+    albedo = albedo * (1 - 0.6 * within)[:, None]
     edge = coverage + look[Look.EDGE] * (0.35 * fine + 0.9 * clumps)
     there = 0.5 + edge / (2 * look[Look.FADE].clamp_min(0.3))
     thin = (look[Look.DENSITY] - 0.5) * 5 + fine + 0.7 * clumps * (1 - look[Look.CURL])

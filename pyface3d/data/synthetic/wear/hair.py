@@ -230,9 +230,9 @@ def place_hair(
     azimuth = charts.azimuths().to(limit)
     u_mm = (azimuth * 90)[None, None].expand_as(q)
     v_mm = q * MM_PER_UNIT
-    # The edge runs slantwise where the limit changes with azimuth: distance to it, not height above it.
+    # Strands end at different heights: coverage is measured along them, less so where the edge runs beside them.
     slant = (limit.roll(-1, 1) - limit.roll(1, 1)) * MM_PER_UNIT / (2 * 2 * torch.pi / COLUMNS * 90)
-    coverage = (limit[:, None] - q) * MM_PER_UNIT / (1 + slant.square()).sqrt()[:, None]
+    coverage = (limit[:, None] - q) * MM_PER_UNIT / (1 + (0.3 * slant).square()).sqrt()[:, None]
     coverage = torch.minimum(coverage, (q - draws.top[:, None, None]) * MM_PER_UNIT)
 
     noise = look_up(
