@@ -104,8 +104,8 @@ class HeatMaps(nn.Module):
         self.middle = nn.Conv2d(MIDDLE_CHANNELS, _HEAT_CHANNELS, 1)
         self.last = nn.Conv2d(LAST_CHANNELS, _HEAT_CHANNELS, 1)
         self.around = nn.Sequential(
-            *(nn.ReLU6(), SameConv2d(_HEAT_CHANNELS, _HEAT_CHANNELS, 5, groups=_HEAT_CHANNELS)),
-            *(nn.Conv2d(_HEAT_CHANNELS, _HEAT_CHANNELS, 1), nn.ReLU6()),
+            *(nn.ReLU(), SameConv2d(_HEAT_CHANNELS, _HEAT_CHANNELS, 5, groups=_HEAT_CHANNELS)),
+            *(nn.BatchNorm2d(_HEAT_CHANNELS), nn.Conv2d(_HEAT_CHANNELS, _HEAT_CHANNELS, 1), nn.ReLU()),
         )
         self.heat = nn.Conv2d(_HEAT_CHANNELS, num_points, 1)
         nn.init.normal_(self.heat.weight, std=0.01)
@@ -150,10 +150,12 @@ class FacePoints(nn.Module):
         size, features, num_points = config.size, config.features, NUM_LANDMARKS + config.num_dense
         self.trunk = EfficientNetLite0()
         self.places = HeatMaps(size, num_points)
-        self.middle = nn.Sequential(nn.Conv2d(MIDDLE_CHANNELS, 32, 1), nn.ReLU6(), nn.Flatten())
-        self.last = nn.Sequential(nn.Conv2d(LAST_CHANNELS, 96, 1), nn.ReLU6(), nn.Flatten())
+        # The trunk's maps spread over tens of units; taken as they are they drive whatever reads them out of its range.
+        self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in (FINE_CHANNELS, MIDDLE_CHANNELS, LAST_CHANNELS))
+        self.middle = nn.Sequential(nn.Conv2d(MIDDLE_CHANNELS, 32, 1), nn.ReLU(), nn.Flatten())
+        self.last = nn.Sequential(nn.Conv2d(LAST_CHANNELS, 96, 1), nn.ReLU(), nn.Flatten())
         flat = 32 * (size // 16) ** 2 + 96 * (size // 32) ** 2
-        self.features = nn.Sequential(nn.Linear(flat, features), nn.ReLU6(), nn.Dropout(config.dropout))
+        self.features = nn.Sequential(nn.Linear(flat, features), nn.ReLU(), nn.Dropout(config.dropout))
         self._parts = (2 * num_points, num_points, num_points, 6, config.identity_dim, config.expression_dim, 1)
         self.outputs = nn.Linear(features, sum(self._parts))
         nn.init.normal_(self.outputs.weight, std=0.01)
@@ -172,7 +174,7 @@ class FacePoints(nn.Module):
         Args:
             image: (B, 3, size, size) float, RGB of sRGB values in [0, 1].
         """
-        fine, middle, last = self.trunk(image)
+        fine, middle, last = (norm(maps) for norm, maps in zip(self.norms, self.trunk(image)))
         features = self.features(torch.cat([self.middle(middle), self.last(last)], dim=1))
         points, sigma, visible, columns, identity, expression, score = self.outputs(features).split(self._parts, 1)
         return FacePointsOutput(
