@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from pyface3d.data.synthetic.draws import Draws
+from pyface3d.data.synthetic.objects import COMPANY_SCALE
 from pyface3d.data.synthetic.resampling import gaussian_matrix, separable
+from pyface3d.data.synthetic.sprites import on_their_feet
 from pyface3d.data.synthetic.textures import draw_textures
 from pyface3d.io.color import srgb_to_linear
 
@@ -33,7 +35,8 @@ def draw_backgrounds(
         rngs: one generator per sample, made with ``STAGE``.
         size: R px, side of the pictures; even.
         device: of the result.
-        pool: (N, 4, h, w) pictures of other people to be put behind some, linear RGB and cover, not premultiplied.
+        pool: (N, 4, h, h) pictures of other people to be put behind some, linear RGB and cover, not premultiplied,
+            `COMPANY_SCALE` times as wide as the crop of a face.
 
     Returns:
         (B, R, R, 3) linear RGB, 1 is white, panoramas' lights up to about 1.
@@ -141,7 +144,7 @@ def _people(draws: Draws, picture: Tensor, pool: Tensor) -> Tensor:
     size = picture.shape[-1]
     count = draws.chance(0.25) * (1 + draws.integer(3))
     for number in range(3):
-        index, scale = draws.integer(len(pool)), torch.exp(draws.uniform(-1.6, 0.4))
+        index, scale = draws.integer(len(pool)), COMPANY_SCALE * torch.exp(draws.uniform(-1.6, 0.4))
         angle, radius = draws.uniform(0, 2 * torch.pi), draws.uniform(0.5, 1.3)
         mirrored = torch.where(draws.chance(0.5), -1.0, 1.0)
         chosen = (count > number).nonzero()[:, 0]
@@ -150,7 +153,7 @@ def _people(draws: Draws, picture: Tensor, pool: Tensor) -> Tensor:
         at = (torch.arange(size, device=draws.device) + 0.5) / size * 2 - 1
         x = (at - (radius * torch.cos(angle))[chosen, None])[:, None, :] / (scale * mirrored)[chosen, None, None]
         y = (at - (radius * torch.sin(angle))[chosen, None])[:, :, None] / scale[chosen, None, None]
-        grid = torch.stack(torch.broadcast_tensors(x, y), -1)
+        grid = on_their_feet(torch.stack(torch.broadcast_tensors(x, y), -1), pool.shape[-1])
         source = pool[index[chosen]]
         cover = source[:, 3:]
         layer = functional.grid_sample(torch.cat([source[:, :3] * cover, cover], 1), grid, align_corners=False)

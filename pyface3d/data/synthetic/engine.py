@@ -21,6 +21,7 @@ from pyface3d.data.synthetic import backgrounds, cameras, negatives, people, vie
 from pyface3d.data.synthetic.assets import load_assets, model_of
 from pyface3d.data.synthetic.labels import labels
 from pyface3d.data.synthetic.lights import draw_lights
+from pyface3d.data.synthetic.objects import COMPANY_SCALE
 from pyface3d.data.synthetic.occluders import STAGE as OCCLUSION
 from pyface3d.data.synthetic.occluders import draw_occluders
 from pyface3d.data.synthetic.portraits import STAGE as REFRAMING
@@ -192,9 +193,9 @@ class SyntheticFaces:
             coefficients_known=shown.people.source == people.HEAD,
         )
 
-    def _render(self, indices: list[int]) -> _Rendered:
+    def _render(self, indices: list[int], wider: float = 1.0) -> _Rendered:
         folk = people.draw_people(self.assets, self._rngs(indices, people.STAGE), self.device)
-        seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size)
+        seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size).wider(wider)
         skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device)
         lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device, skins.tone)
         wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk)
@@ -212,7 +213,7 @@ class SyntheticFaces:
             return None
         numbers = [_COMPANY + i for i in range(_NUM_COMPANY)]
         chunks = [numbers[i : i + _CHUNK] for i in range(0, _NUM_COMPANY, _CHUNK)]
-        layers = torch.cat([_layer(self._render(chunk).pictures) for chunk in chunks])
+        layers = torch.cat([_layer(self._render(chunk, COMPANY_SCALE).pictures) for chunk in chunks])
         return layers.permute(0, 3, 1, 2).contiguous()
 
     def _photos(self, indices: list[int], maps: Sequence[str]) -> FaceBatch:

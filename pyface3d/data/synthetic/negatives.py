@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from pyface3d.data.synthetic.backgrounds import draw_backgrounds
 from pyface3d.data.synthetic.draws import Draws
-from pyface3d.data.synthetic.objects import FACES, OBJECTS
+from pyface3d.data.synthetic.objects import COMPANY_SCALE, FACES, OBJECTS
 from pyface3d.data.synthetic.occluders import draw_occluders
+from pyface3d.data.synthetic.sprites import on_their_feet
 
 STAGE = 75
 
@@ -81,26 +82,27 @@ def _face_layout(device: torch.device) -> Tensor:
 
 
 def _far_or_cut(draws: Draws, image: Tensor, pool: Tensor) -> Tensor:
-    """A third of the pictures get a person whose head is under an eighth of the crop or mostly outside it."""
+    """A third of the pictures get a person whose face is under an eighth of the crop or mostly outside it."""
     size = image.shape[-1]
     index, tiny = draws.integer(len(pool)), draws.chance(0.6)
     scale = torch.where(tiny, draws.uniform(0.04, 0.13), draws.uniform(0.5, 1.3))
+    wide = COMPANY_SCALE * scale
     angle = draws.uniform(0, 2 * torch.pi)
     direction = torch.stack([torch.cos(angle), torch.sin(angle)], 1)
-    reach = (1 + 0.75 * scale) / direction.abs().amax(1)  # the middle of the head well beyond the picture's edge
+    reach = (1 + draws.uniform(0.05, 0.8) * scale) / direction.abs().amax(1)  # less than half of the face is inside
     center = torch.where(tiny[:, None], draws.uniform(-0.85, 0.85, 2), direction * reach[:, None])
     chosen = draws.chance(1 / 3).nonzero()[:, 0]
     if not len(chosen):
         return image
     at = (torch.arange(size, device=image.device) + 0.5) / size * 2 - 1
-    x = (at - center[chosen, :1])[:, None, :] / scale[chosen, None, None]
-    y = (at - center[chosen, 1:])[:, :, None] / scale[chosen, None, None]
+    x = (at - center[chosen, :1])[:, None, :] / wide[chosen, None, None]
+    y = (at - center[chosen, 1:])[:, :, None] / wide[chosen, None, None]
     source = pool[index[chosen]]
     cover = source[:, 3:]
     source = torch.cat([source[:, :3] * cover, cover], 1)
     shrunk = functional.interpolate(source, size=(32, 32), mode="area")
     grid = torch.stack(torch.broadcast_tensors(x, y), -1)
-    far = functional.grid_sample(shrunk, grid, align_corners=False)
-    near = functional.grid_sample(source, grid, align_corners=False)
+    far = functional.grid_sample(shrunk, on_their_feet(grid, 32), align_corners=False)
+    near = functional.grid_sample(source, on_their_feet(grid, source.shape[-1]), align_corners=False)
     layer = torch.where(tiny[chosen][:, None, None, None], far, near)
     return image.index_put((chosen,), image[chosen] * (1 - layer[:, 3:]) + layer[:, :3])

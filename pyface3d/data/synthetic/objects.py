@@ -12,6 +12,8 @@ from pyface3d.data.synthetic.anchors import FaceFrame
 from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.sprites import Placement, place, tinted, unpack
 
+COMPANY_SCALE = 1.7
+"""Other people are pictured in a crop this many times as large as a face's own, so that they have whole heads."""
 OBJECTS, FACES = "occluders.objects", "occluders.faces"
 
 
@@ -47,7 +49,7 @@ def people(pool: Tensor, draws: Draws, frame: FaceFrame, size: int) -> Tensor:
     """Other people before the face, mostly at its side.
 
     Args:
-        pool: (N, 4, h, h) linear RGB and cover, not premultiplied.
+        pool: (N, 4, h, h) linear RGB and cover, not premultiplied, `COMPANY_SCALE` times as wide as a face's crop.
         draws, frame, size: as of ``objects``.
 
     Returns:
@@ -58,10 +60,10 @@ def people(pool: Tensor, draws: Draws, frame: FaceFrame, size: int) -> Tensor:
     side = torch.where(draws.chance(0.5), 1.0, -1.0)
     placement = Placement(
         center=frame.at(side * draws.uniform(0.5, 1.6), draws.uniform(-0.8, 1.2)),
-        side=frame.width * draws.uniform(1.0, 2.2),
+        side=COMPANY_SCALE * frame.width * draws.uniform(1.0, 2.0),
         angle=draws.normal(0.3),
         mirrored=draws.chance(0.5),
         stretch=torch.ones_like(side),
         pivot=torch.zeros(len(side), 2, device=side.device),
     )
-    return place(chosen, placement, size)
+    return place(chosen, placement, size, standing=True)

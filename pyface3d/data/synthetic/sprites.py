@@ -37,18 +37,21 @@ class Placement:
         return Placement(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def place(sprites: Tensor, placement: Placement, size: int) -> Tensor:
+def place(sprites: Tensor, placement: Placement, size: int, standing: bool = False) -> Tensor:
     """Draw one cut-out per sample on an empty crop.
 
     Args:
         sprites: (B, C, h, h) premultiplied by cover.
         placement: of the B cut-outs.
         size: S px.
+        standing: go on below the cut-outs' lower edge as `on_their_feet` does.
 
     Returns:
         (B, C, S, S).
     """
     grid = places_in(placement, size)
+    if standing:
+        grid = on_their_feet(grid, sprites.shape[-1])
     # Bilinear reading skips texels below half size: read from a level averaged down to about one texel per pixel.
     smallest = placement.side * torch.minimum(placement.stretch, 1 / placement.stretch)
     level = torch.log2(sprites.shape[-1] / smallest.clamp_min(1)).round().clamp(0, 3)
@@ -72,6 +75,14 @@ def places_in(placement: Placement, size: int) -> Tensor:
     u = (flip * cosine / wide)[:, None, None] * x[:, None, :] + (flip * sine / wide)[:, None, None] * y[:, :, None]
     v = (cosine / high)[:, None, None] * y[:, :, None] - (sine / high)[:, None, None] * x[:, None, :]
     return torch.stack([u + placement.pivot[:, 0, None, None], v + placement.pivot[:, 1, None, None]], -1)
+
+
+def on_their_feet(grid: Tensor, height: int) -> Tensor:
+    """Places (…, 2) in pictures ``height`` px high, what lies below them moved to their last row.
+
+    A person cut at the chest then goes on to the lower edge of the picture instead of hovering in it.
+    """
+    return torch.stack([grid[..., 0], grid[..., 1].clamp_max(1 - 1 / height)], -1)
 
 
 def unpack(sprites: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +54,13 @@ class Views:
     def verts_camera(self, verts: Tensor) -> Tensor:
         """(B, N, 3) model frame → camera frame, mm."""
         return verts @ self.rotation.mT + self.translation[:, None]
+
+    def wider(self, factor: float) -> Views:
+        """The same views, ``factor`` times as much of the scene about the crop's middle in as many pixels."""
+        camera = self.camera
+        middle = camera.center.new_tensor([camera.width / 2, camera.height / 2])
+        center = (camera.center - middle) / factor + middle
+        return replace(self, camera=Camera(camera.focal / factor, center, camera.height, camera.width))
 
     def image(self, verts: Tensor) -> Tensor:
         """(B, N, 3) model frame → pixels of ``camera`` and depth in mm."""
