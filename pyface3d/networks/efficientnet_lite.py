@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -47,15 +48,40 @@ class SameConv2d(nn.Conv2d):
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        return super().forward(self._padded(image))
+
+    def scaled(self, image: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+        """The convolution followed by a batch norm with its running statistics."""
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = self.weight * scale[:, None, None, None]
+        return self._conv_forward(self._padded(image), weight, norm.bias - norm.running_mean * scale)
+
+    def _padded(self, image: Tensor) -> Tensor:
         stride, kernel = self.stride[0], self.kernel_size[0]
-        if stride > 1:
-            height, width = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in image.shape[-2:])
-            image = functional.pad(image, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return super().forward(image)
+        if stride == 1:
+            return image
+        height, width = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in image.shape[-2:])
+        return functional.pad(image, (width // 2, width - width // 2, height // 2, height - height // 2))
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class Layers(nn.Sequential):
+    """Layers in a row. A batch norm in evaluation mode is a fixed scale and shift: it goes into the convolution before
+    it, which saves two passes over the maps, and stays differentiable.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        layers = list(self)
+        for layer, following in zip(layers, [*layers[1:], None]):
+            if isinstance(layer, SameConv2d) and isinstance(following, nn.BatchNorm2d) and not following.training:
+                image = layer.scaled(image, following)
+            elif not (isinstance(layer, nn.BatchNorm2d) and not layer.training):
+                image = layer(image)
+        return image
 
 
 class InvertedResidual(nn.Module):
@@ -69,7 +95,7 @@ class InvertedResidual(nn.Module):
             layers += [SameConv2d(inputs, inner, 1), _norm(inner), nn.ReLU6(inplace=True)]
         layers += [SameConv2d(inner, inner, kernel, stride, groups=inner), _norm(inner), nn.ReLU6(inplace=True)]
         layers += [SameConv2d(inner, outputs, 1), _norm(outputs)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = Layers(*layers)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, features: Tensor) -> Tensor:
@@ -86,7 +112,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stem = nn.Sequential(SameConv2d(3, _STEM_CHANNELS, 3, 2), _norm(_STEM_CHANNELS), nn.ReLU6(inplace=True))
+        stem = Layers(SameConv2d(3, _STEM_CHANNELS, 3, 2), _norm(_STEM_CHANNELS), nn.ReLU6(inplace=True))
         stages: list[nn.Module] = [stem]
         channels = _STEM_CHANNELS
         for expansion, kernel, stride, outputs, blocks in _STAGES:

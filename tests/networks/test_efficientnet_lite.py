@@ -13,6 +13,7 @@ from pyface3d.networks import create_network
 from pyface3d.networks.efficientnet_lite import (
     EfficientNetLite0,
     ImageNetClassifier,
+    InvertedResidual,
     SameConv2d,
     convert_imagenet_weights,
 )
@@ -50,9 +51,33 @@ def test_padding_is_that_of_tensorflow(kernel, size):
     torch.testing.assert_close(layer(image), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_norms_in_evaluation_mode_go_into_the_convolutions():
+    """The same values and gradients as layer by layer."""
+    torch.manual_seed(0)
+    block = InvertedResidual(8, 8, 6, 5, 1).double()
+    for layer in block.layers:
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.2, 3)
+            torch.nn.init.normal_(layer.weight)
+            torch.nn.init.normal_(layer.bias)
+    block.eval()
+    image = torch.randn(2, 8, 9, 9, dtype=torch.float64)
+    one_by_one = image
+    for layer in block.layers:
+        one_by_one = layer(one_by_one)
+    found = block(image)
+    torch.testing.assert_close(found, image + one_by_one)
+    weights = list(block.parameters())
+    pull = torch.randn_like(found)
+    for a, b in zip(torch.autograd.grad(found, weights, pull), torch.autograd.grad(image + one_by_one, weights, pull)):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("size", [128, 96, 100])
 def test_stages_have_the_stated_sizes(size):
     fine, middle, last = EfficientNetLite0().eval()(torch.rand(2, 3, size, size))
+    assert fine.shape == (2, 40, -(-size // 8), -(-size // 8))
     assert fine.shape == (2, 40, -(-size // 8), -(-size // 8))
     assert middle.shape == (2, 112, -(-size // 16), -(-size // 16))
     assert last.shape == (2, 320, -(-size // 32), -(-size // 32))
