@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pyface3d.data.synthetic.wear import beard, clothes, drapes, glasses, hair, 
 from pyface3d.data.synthetic.wear.chart import HeadChart, make_head_chart
 from pyface3d.data.synthetic.wear.detail import noise_tile
 from pyface3d.data.synthetic.wear.noise import CLOUD, look_up
-from pyface3d.data.synthetic.wear.parts import SOFT, Part, Wear, WearMesh, stacked
+from pyface3d.data.synthetic.wear.parts import SOFT, Part, Wear, WearMesh, stacked, subset
 from pyface3d.face_models.linear import LinearFaceModel
 
 GLASSES_SHARE = 0.25
@@ -37,6 +37,7 @@ class WearGeometry:
     patch: beard.BeardPatch
     drapes: drapes.DrapeAnchors
     mesh: WearMesh
+    sizes: tuple[int, ...]  # vertices of each part
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +65,15 @@ def wear_geometry(model: LinearFaceModel) -> WearGeometry:
             return geometry
     on_cpu = model.to("cpu")
     patch = beard.make_beard_patch(on_cpu)
+    mesh = _make_mesh(patch)
     geometry = WearGeometry(
         make_head_chart(on_cpu),
         glasses.make_anchors(on_cpu),
         clothes.make_neck_rim(on_cpu),
         patch,
         drapes.make_drape_anchors(on_cpu),
-        _make_mesh(patch),
+        mesh,
+        tuple(torch.bincount(mesh.vertex_part, minlength=len(Part)).tolist()),
     )
     if model.device.type != "cpu":
         geometry = WearGeometry(**{name: _moved(value, model.device) for name, value in vars(geometry).items()})
@@ -79,7 +82,9 @@ def wear_geometry(model: LinearFaceModel) -> WearGeometry:
 
 
 def _moved(thing: Any, device: torch.device) -> Any:
-    """A dataclass of tensors on another device."""
+    """A dataclass of tensors on another device; anything else as it is."""
+    if not hasattr(thing, "__dataclass_fields__"):
+        return thing
     return type(thing)(**{name: value.to(device) for name, value in vars(thing).items()})
 
 
@@ -193,8 +198,8 @@ def place_wear(model: LinearFaceModel, rngs: list[np.random.Generator], neutral:
     """
     geometry = wear_geometry(model)
     draws = draw_choices(rngs, neutral.device)
-    blocks = _place(draws, geometry, neutral, verts)
     worn, vertex_part = _worn(draws), geometry.mesh.vertex_part
+    blocks = _place(draws, worn, geometry, neutral, verts)
     inside = neutral.new_tensor(_ABSENT)
     return Wear(
         verts=torch.where(worn[:, vertex_part, None], torch.cat([block[0] for block in blocks], dim=1), inside),
@@ -206,34 +211,79 @@ def place_wear(model: LinearFaceModel, rngs: list[np.random.Generator], neutral:
     )
 
 
-def _place(draws: WearDraws, geometry: WearGeometry, neutral: Tensor, verts: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Vertices and coordinates of every garment, worn or not, in the order of the mesh."""
+def _place(
+    draws: WearDraws, worn: Tensor, geometry: WearGeometry, neutral: Tensor, verts: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """Vertices and coordinates of every garment in the order of the mesh; zeros where it is not worn."""
     chart, tile = geometry.chart, noise_tile(neutral.device)
     surface = chart.surface(neutral)
-    moving = chart.surface(verts)  # what jaw and cheeks push: scarves and headscarves
     still = torch.zeros_like(draws.drape.scarf)
     hanging = hair.hanging_surface(surface, chart, still)
-    drape = draws.drape
-    under_hat = torch.where((drape.hood > 0)[:, None], 9.0, hats.hat_edge(draws.hat))
+    under_hat = torch.where((draws.drape.hood > 0)[:, None], 9.0, hats.hat_edge(draws.hat))
     over_hair = torch.where(draws.hair.style > 0, draws.hair.thickness, still)
-    below = clothes.place_clothes(draws.clothes, verts, geometry.rim, cloth_folds(tile, draws.clothes.seed))
-    crown, brim = hats.place_hat(draws.hat, hanging, chart)
-    frames, lenses = glasses.place_glasses(draws.glasses, neutral, geometry.anchors)
+    sizes = geometry.sizes
+
+    def some(parts: tuple[Part, ...], place: Callable[[Tensor], list[tuple[Tensor, Tensor]]]) -> list[Any]:
+        """What ``place`` makes for the rows that wear the first of ``parts``."""
+        rows = torch.nonzero(worn[:, parts[0]]).flatten()
+        blocks = [tuple(neutral.new_zeros(len(neutral), sizes[part], 3) for _ in range(2)) for part in parts]
+        if len(rows):
+            for block, placed in zip(blocks, place(rows), strict=True):
+                for all_rows, values in zip(block, placed, strict=True):
+                    all_rows[rows] = values
+        return blocks
+
+    def hung(rows: Tensor, slope: Tensor) -> Tensor:
+        """What cloth lies on that moves with jaw and cheeks."""
+        return hair.hanging_surface(chart.surface(verts[rows]), chart, slope)
+
+    def drape(rows: Tensor) -> drapes.DrapeDraws:
+        return subset(draws.drape, rows)
+
+    def scarf(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [drapes.place_scarf(drape(rows), hung(rows, still[rows] + 0.5), chart, tile)]
+
+    def tail(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [hair.place_tail(subset(draws.hair, rows), surface[rows], chart, tile)]
+
+    def loose(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [strands.place_strands(subset(draws.strands, rows), hanging[rows], chart, over_hair[rows])]
+
+    def whiskers(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [beard.place_beard(subset(draws.beard, rows), verts[rows], geometry.patch, tile)]
+
+    def hat(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return hats.place_hat(subset(draws.hat, rows), hanging[rows], chart)
+
+    def hood(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [drapes.place_hood(drape(rows), hung(rows, draws.drape.hood_slope[rows]), chart, tile)]
+
+    def band(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [drapes.place_band(drape(rows), hanging[rows], chart, over_hair[rows].clamp(max=14.0))]
+
+    def phones(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        ears = geometry.drapes
+        return [drapes.place_phones(drape(rows), neutral[rows], hanging[rows], chart, over_hair[rows], ears)]
+
+    def spectacles(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return glasses.place_glasses(subset(draws.glasses, rows), neutral[rows], geometry.anchors)
+
+    def lobes(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [drapes.place_lobes(drape(rows), verts[rows], geometry.drapes)]
+
     return [
-        *below,
-        drapes.place_scarf(drape, hair.hanging_surface(moving, chart, still + 0.5), chart, tile),
+        *clothes.place_clothes(draws.clothes, verts, geometry.rim, cloth_folds(tile, draws.clothes.seed)),
+        *some((Part.SCARF,), scarf),
         hair.place_hair(draws.hair, surface, chart, tile, under_hat),
-        hair.place_tail(draws.hair, surface, chart, tile),
-        strands.place_strands(draws.strands, hanging, chart, over_hair),
-        beard.place_beard(draws.beard, verts, geometry.patch, tile),
-        crown,
-        brim,
-        drapes.place_hood(drape, hair.hanging_surface(moving, chart, drape.hood_slope), chart, tile),
-        drapes.place_band(drape, hanging, chart, over_hair.clamp(max=14.0)),
-        drapes.place_phones(drape, neutral, hanging, chart, over_hair, geometry.drapes),
-        frames,
-        lenses,
-        drapes.place_lobes(drape, verts, geometry.drapes),
+        *some((Part.TAIL,), tail),
+        *some((Part.STRANDS,), loose),
+        *some((Part.BEARD,), whiskers),
+        *some((Part.HAT, Part.BRIM), hat),
+        *some((Part.HOOD,), hood),
+        *some((Part.HEADBAND,), band),
+        *some((Part.HEADPHONES,), phones),
+        *some((Part.RIMS, Part.LENSES), spectacles),
+        *some((Part.EARRINGS,), lobes),
     ]
 
 

@@ -142,6 +142,11 @@ def stacked(kind: type[Draw], rows: Sequence[Mapping[str, np.ndarray | float | i
     return kind(**{name: join(name) for name in rows[0]})
 
 
+def subset(draws: Draw, rows: Tensor) -> Draw:
+    """Some of the samples of a dataclass of tensors with B first."""
+    return type(draws)(**{name: value[rows] for name, value in vars(draws).items()})
+
+
 def grid_faces(rows: int, columns: int, *, closed: bool, first: int = 0) -> Tensor:
     """Triangles over a row-major grid of vertices, (F, 3) int64; ``closed`` joins the last column to the first.
 
