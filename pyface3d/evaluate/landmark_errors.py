@@ -60,7 +60,7 @@ def fit_offsets(points: Points, truth: Points) -> NDArray[np.float64]:
         (68, 2), the median over the faces of each coordinate (a face that was missed would pull a mean), NaN for a
         landmark that no face has.
     """
-    turn, unit = _own_frame(points)
+    turn, unit = own_frame(points)
     misses = np.asarray(truth, np.float64) - points
     own = np.einsum("nji,nkj->nki", turn, misses) / unit[:, None, None]
     known = np.isfinite(own).any(axis=(0, 2))
@@ -71,7 +71,7 @@ def fit_offsets(points: Points, truth: Points) -> NDArray[np.float64]:
 
 def apply_offsets(points: Points, offsets: Points) -> NDArray[np.float64]:
     """Landmarks (N, 68, 2) moved by constant offsets (68, 2) in each face's own frame, see `fit_offsets`."""
-    turn, unit = _own_frame(points)
+    turn, unit = own_frame(points)
     return points + np.einsum("nij,kj->nki", turn, offsets) * unit[:, None, None]
 
 
@@ -113,8 +113,8 @@ def yaw_of_landmarks(points: Points) -> NDArray[np.float64]:
     return np.degrees(yaw.numpy())
 
 
-def _own_frame(points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotation (N, 2, 2) from each face's frame to the picture, and the frame's unit (N,) px."""
+def own_frame(points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotation (N, 2, 2) from each face's frame to the picture, and the frame's unit (N,) px, by the eye corners."""
     points = np.asarray(points, np.float64)
     across = points[:, RIGHT_EYE_OUTER] - points[:, LEFT_EYE_OUTER]
     unit = np.maximum(np.linalg.norm(across, axis=-1), _LEAST_EYES_PX)
