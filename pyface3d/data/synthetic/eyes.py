@@ -17,7 +17,7 @@ _IRIS_RGB = (
 )  # fmt: skip
 _IRIS_WEIGHTS = (0.42, 0.34, 0.12, 0.05, 0.02, 0.02, 0.02, 0.01)
 _FAIR_IRIS_WEIGHTS = (0.08, 0.18, 0.14, 0.12, 0.10, 0.12, 0.16, 0.10)
-_SCLERA = (0.37, 0.34, 0.32)
+_SCLERA = (0.29, 0.265, 0.25)
 _FIBRES = 48
 
 
@@ -34,7 +34,7 @@ def paint_eyes(radius: Tensor, around: Tensor, height: Tensor, draws: Draws, mel
     iris_colors = radius.new_tensor(_IRIS_RGB)
     fair = draws.choice(_FAIR_IRIS_WEIGHTS)
     kind = torch.where(melanin < 0.4, fair, draws.choice(_IRIS_WEIGHTS))
-    iris = iris_colors[kind] * (draws.normal(0.15, 3) + draws.normal(0.3, 1)).exp()
+    iris = iris_colors[kind] * (draws.normal(0.15, 3) + draws.normal(0.3, 1) - 0.2).exp()
     pupil, limbus = draws.uniform(0.22, 0.55).reshape(size), draws.uniform(0.3, 0.85).reshape(size)
     collar_strength = draws.uniform(0.05, 0.45).reshape(size)
     fibres = draws.normal(0.2, _FIBRES)
@@ -50,4 +50,4 @@ def paint_eyes(radius: Tensor, around: Tensor, height: Tensor, draws: Draws, mel
     white = sclera[:, :, None] * (1 - 0.18 * ((radius - 1) / 1.5).clamp(0, 1))[:, None]
     color = torch.lerp(color, white, torch.sigmoid((radius - 1.0) * 14)[:, None])
     lid = soft(height - draws.uniform(0.5, 3.0).reshape(size), 5.0)
-    return color * (1 - draws.uniform(0.2, 0.75).reshape(size) * lid)[:, None]
+    return color * (1 - draws.uniform(0.35, 0.85).reshape(size) * lid)[:, None]

@@ -30,7 +30,7 @@ def melanin_map(bands: Bands, patches: Tensor, mottle: Tensor, speckle: Tensor, 
     ring = bump((eyes.eye - 6.0) / 6.0) * soft(12.0 - eyes.above_eye, 10.0)
     below = bump((eyes.eye - 7.0) / 4.5) * soft(-1.0 - eyes.above_eye, 4.0)
     crease = bump((eyes.eye - column(draws.uniform(3.0, 6.5))) / 0.9) * soft(eyes.above_eye, 3.0)
-    round_eyes = column(draws.uniform(0.0, 0.22)) * ring + column(draws.uniform(-0.08, 0.28)) * below
+    round_eyes = column(draws.uniform(0.0, 0.4)) * ring + column(draws.uniform(-0.08, 0.35)) * below
     amount[:, bands.eyes.rows] += round_eyes + column(draws.uniform(0.0, 0.5) * draws.chance(0.7)) * crease
     strength, threshold = draws.uniform(0.15, 0.6), draws.uniform(1.0, 1.9)
     freckled = draws.chance(_FRECKLED_SHARE).nonzero()[:, 0]
@@ -53,7 +53,7 @@ def blood_map(bands: Bands, patches: Tensor, mottle: Tensor, draws: Draws, melan
         amount += column(weight) * zone * uneven
     amount[:, bands.eyes.rows] += column(draws.uniform(0.0, 0.3)) * bump(eyes.eye / 2.0)
     lips = soft(bands.lips.canvas.lips, 2.2)
-    amount[:, bands.lips.rows] += column(draws.uniform(-0.05, 0.5) * (1 - 0.7 * melanin)) * lips
+    amount[:, bands.lips.rows] += column(draws.uniform(0.05, 0.85) * (1 - 0.55 * melanin)) * lips
     return _with_spots(amount, draws, 0.12, 0.6)
 
 
@@ -104,7 +104,7 @@ def make_up(bands: Bands, albedo: Tensor, draws: Draws) -> Tensor:
     lower = column(draws.uniform(0.0, 0.9) * draws.chance(0.5))
     line = liner * bump(eyes.canvas.eye / column(draws.uniform(0.8, 2.0))) * (above + lower * (1 - above))
     # Everybody's lashes darken the margin of the upper lid.
-    line = torch.maximum(line, column(draws.uniform(0.1, 0.75)) * (bump(eyes.canvas.eye / 0.9) * above))
+    line = torch.maximum(line, column(draws.uniform(0.3, 0.95)) * (bump(eyes.canvas.eye / 1.1) * above))
     albedo[:, :, eyes.rows] *= (1 - 0.96 * line)[:, None]
     return cover * column(draws.random())
 

@@ -94,7 +94,7 @@ def _draw(rng: np.random.Generator, bank: _Bank | None):
     directions, colors, softness = np.zeros((2, 3)), np.zeros((2, 3)), np.full(2, 0.3)
     directions[:, 2] = 1.0
     count = rng.choice(3, p=[0.25, 0.5, 0.25])
-    ambient = np.exp(rng.uniform(np.log(0.1), -0.1)) if count else 1.0
+    ambient = np.exp(rng.uniform(np.log(0.07), -0.25)) if count else 1.0
     for lamp in range(count):
         directions[lamp] = main if lamp == 0 and rng.random() < 0.45 else _lamp_direction(rng)
         tint = main_color if lamp == 0 else np.ones(3)
