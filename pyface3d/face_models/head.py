@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pyface3d.face_models.brows import middle_of_brows
 from pyface3d.face_models.dense_points import DENSE_SCHEME, dense_points
 from pyface3d.face_models.linear import LinearFaceModel
 from pyface3d.face_models.storage import read_face_model
@@ -19,4 +20,5 @@ def load_head() -> LinearFaceModel:
     asset = find_asset("head")
     asset.verify()
     model = read_face_model(asset.path)
-    return replace(model, embeddings={**model.embeddings, DENSE_SCHEME: dense_points(model)})
+    schemes = {"ibug68": middle_of_brows(model), DENSE_SCHEME: dense_points(model)}
+    return replace(model, embeddings={**model.embeddings, **schemes})

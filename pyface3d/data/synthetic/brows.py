@@ -19,8 +19,8 @@ _SHAPE_WEIGHTS = (0.45, 0.2, 0.15, 0.12, 0.08)
 def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     """Cover of brow hair (B, rows, T) in [0, 1]: a band of leaning strokes, thinner towards its tail.
 
-    iBUG's points run along the upper part of a brow, so the hairs lie mostly below that line, and the spread of
-    their height and arch stays small: else the points' labels would be wrong.
+    iBUG's points run along the middle of a brow, a little above it, and the spread of the hairs' height and arch
+    about them stays small: else the points' labels would be wrong.
     """
     size = (len(draws), 1, 1)
     along, across = canvas.brow_along, canvas.brow_across
@@ -32,7 +32,7 @@ def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     taper, lean = draws.uniform(0.15, 0.7).reshape(size), draws.normal(0.2).reshape(size)
     roughness, edge = draws.uniform(0.05, 0.45).reshape(size), draws.uniform(1.4, 4.2).reshape(size)
     half = thickness.reshape(size) * (1 - taper * along.clamp(0, 1) ** 1.5)
-    middle = shift + arch * (1 - ((along - 0.65) / 0.45).square()).clamp(-1, 1) - 0.7 * half
+    middle = shift + arch * (1 - ((along - 0.65) / 0.45).square()).clamp(-1, 1) - 0.15 * half
     off = (across - middle).abs() - half
     ends = torch.minimum(along - start, end - along) * BROW_LENGTH_MM
     body = torch.sigmoid(off * (-4.4 / edge)) * torch.sigmoid(ends * (4.4 / 8.0))
