@@ -48,6 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--init", type=Path, help="start from the averaged weights of this checkpoint, as far as they fit")
     add("--resume", action="store_true", help="go on from OUT/checkpoint.pt, if there is one; flags given now win")
     add("--export", type=Path, nargs="?", const=Path("."), metavar="FOLDER", help="write the asset, no training")
+    add("--earlier", type=Path, nargs="+", default=[], help="with --export: folders of the runs that --init came from")
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--workers", type=int, help="rendering processes; default: 1 on a CPU, 0 on a GPU (it renders there)")
     add("--threads", type=int, default=1, help="CPU threads of the training process; more only on idle cores")
@@ -159,7 +160,7 @@ def export(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(args.threads)
     state = read_checkpoint(args.out / CHECKPOINT)
-    config, step = TrainConfig.of_mapping(state["config"]), int(state["step"])
+    config = TrainConfig.of_mapping(state["config"])
     weights = averaged_weights(state)
     network = face_points_network(half_precision(weights))
     source = FaceSource(args.assets, config.size, config.seed, "cpu", config.occluders)
@@ -167,18 +168,27 @@ def export(args: argparse.Namespace) -> None:
     metrics = {"synthetic": sample_measures(answers(network, validation.image), validation, tables.gram)}
     if photos := photos_of(args, config.size):
         metrics["photos"] = photo_measures(answers(network, photos.image), photos.points)
-    commands = args.out / COMMANDS
     details = {
-        "commands": [_without_folders(line) for line in commands.read_text().splitlines()],
         "commit": commit(),
-        "steps": step,
-        "samples": -(-step // config.reuse) * config.batch,
+        "runs": [run_record(folder) for folder in (*args.earlier, args.out)],
         "config": asdict(config),
         "metrics": {name: {key: round(value, 4) for key, value in part.items()} for name, part in metrics.items()},
     }
     folder = ASSETS_DIR if args.export == Path(".") else args.export
     asset = write_face_points(folder / f"{NAME}.safetensors", weights, material(args.assets), details)
     print(f"{asset.path}: {asset.path.stat().st_size / 1e6:.2f} MB, {metrics}")
+
+
+def run_record(folder: Path) -> dict[str, object]:
+    """What a run's folder says of it: commands, steps taken, samples rendered for them."""
+    state = read_checkpoint(folder / CHECKPOINT)
+    config, step = TrainConfig.of_mapping(state["config"]), int(state["step"])
+    commands = (folder / COMMANDS).read_text().splitlines() if (folder / COMMANDS).exists() else []
+    return {
+        "commands": [_without_folders(line) for line in commands],
+        "steps": step,
+        "samples": -(-step // config.reuse) * config.batch,
+    }
 
 
 def material(assets: str | None) -> str:

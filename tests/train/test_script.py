@@ -41,8 +41,9 @@ def test_train_resume_export(tmp_path):
     command(out, "--export", str(tmp_path))
     weights = load_weights("face_points", tmp_path)  # checks the card's checksum
     card = json.loads((tmp_path / "face_points.card.json").read_text())
-    assert card["details"]["steps"] == 3 and card["details"]["samples"] == 8
-    assert str(tmp_path) not in json.dumps(card) and "--steps 2" in card["details"]["commands"][0]
+    (run,) = card["details"]["runs"]
+    assert run["steps"] == 3 and run["samples"] == 8
+    assert str(tmp_path) not in json.dumps(card) and "--steps 2" in run["commands"][0]
     assert set(card["details"]["metrics"]["synthetic"]) >= {"landmarks", "dense", "rotation"}
     for key, value in averaged_weights(state).items():
         if not key.endswith("num_batches_tracked"):
