@@ -1,5 +1,6 @@
 """Things before the face: where they land, how much they cover, and that a sample does not depend on its batch."""
 
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -220,6 +221,26 @@ def test_a_person_in_a_negative_is_tiny_or_mostly_outside():
     middle = red[:, 20:44, 20:44].mean((1, 2))
     assert (share[middle > 0.02] < 0.02).all(), "a face in the middle is tiny"
     assert (share > 0.03).any(), "one at the edge is not"
+
+
+_BARE = """
+import sys
+for name in ("scipy", "cv2", "PIL", "safetensors"):
+    sys.modules[name] = None
+import numpy as np, torch
+from pyface3d.data.synthetic import backgrounds, cameras, negatives, occluders
+def streams(stage):
+    return [np.random.default_rng([1, index, stage]) for index in range(8)]
+scene = backgrounds.draw_backgrounds({}, streams(backgrounds.STAGE), 64)
+points = 32 + 16 * negatives._face_layout(torch.device("cpu")).expand(8, -1, -1)
+scene = occluders.draw_occluders({}, streams(occluders.STAGE), points, torch.full((8, 3), 0.3), 64).over(scene)
+photos = cameras.photograph(streams(cameras.STAGE), scene.permute(0, 3, 1, 2))
+assert photos.shape == (8, 3, 64, 64) and photos.std() > 0.01
+"""
+
+
+def test_torch_and_numpy_are_enough():
+    subprocess.run([sys.executable, "-c", _BARE], check=True, timeout=250)
 
 
 def test_no_samples():
