@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROTOTYPES: dict[str, tuple[float, dict[str, float]]] = {
-    "smile, lips closed": (4.0, {"mouthSmile": 0.55, "cheekSquint": 0.3, "mouthDimple": 0.2, "mouthPress": 0.15}),
+    "smile, lips closed": (6.0, {"mouthSmile": 0.65, "cheekSquint": 0.2, "mouthDimple": 0.2, "mouthPress": 0.15}),
     "smile, teeth shown": (
-        8.0,
-        {"mouthSmile": 0.7, "cheekSquint": 0.45, "mouthUpperUp": 0.8, "mouthLowerDown": 0.5, "eyeSquint": 0.25,
+        14.0,
+        {"mouthSmile": 0.8, "cheekSquint": 0.3, "mouthUpperUp": 0.75, "mouthLowerDown": 0.5, "eyeSquint": 0.15,
          "jawOpen": 0.07},
     ),
     "laughter": (
-        4.0,
-        {"mouthSmile": 0.75, "cheekSquint": 0.7, "mouthUpperUp": 0.9, "mouthLowerDown": 0.6, "jawOpen": 0.3,
-         "eyeSquint": 0.5, "noseSneer": 0.15},
+        6.0,
+        {"mouthSmile": 0.85, "cheekSquint": 0.55, "mouthUpperUp": 0.85, "mouthLowerDown": 0.6, "jawOpen": 0.3,
+         "eyeSquint": 0.35, "noseSneer": 0.15},
     ),
     "smirk": (0.8, {"mouthSmileLeft": 0.6, "mouthDimpleLeft": 0.4, "cheekSquintLeft": 0.3, "mouthLeft": 0.12}),
     "surprise": (
@@ -82,7 +82,9 @@ _NUM_UNIFORM, _NUM_NORMAL = 16, 8
 
 _NEUTRAL, _SECOND, _LOPSIDED = 0.2, 0.35, 0.2  # shares of people
 _STRAY, _STRAY_STRENGTH, _FAINT = 0.05, 0.3, 0.035  # stray actions: chance of each, greatest strength; and all of them
-_CLOSED, _HALF_CLOSED = 0.06, 0.12
+_CLOSED, _HALF_CLOSED, _LID_NOISE = 0.06, 0.08, 0.03
+_FRIENDLY, _BROW_NOISE = 0.4, 0.25  # a smile on top of anything else; brows up or down, standard deviation
+_WAKEFUL = 0.2  # how far eyes are usually wider than those of the models' rest, which are half asleep
 _SPEAKING = 0.15  # opens the jaw on top of anything else
 _GAZE = (0.3, 0.22)  # standard deviation sideways and up or down, in full actions
 
@@ -110,9 +112,24 @@ def draw_expressions(rngs: list[np.random.Generator], names: tuple[str, ...]) ->
     strength *= 1.0 + lopsided.clip(-0.7, 0.7)[:, None] * _side(names)
     strength += (u_stray < _STRAY) * _STRAY_STRENGTH * u_strength**2 + _FAINT * np.abs(z_faint)
     strength[:, index["jawOpen"]] += 0.35 * u[:, 10] * (u[:, 9] < _SPEAKING)
+    _move_with_mood(strength, u, z, index)
     _move_eyes(strength, u, z, index)
     _settle(strength, index)
     return strength.clip(0.0, 1.0).astype(np.float32)
+
+
+def _move_with_mood(
+    strength: NDArray[np.float64], u: NDArray[np.float64], z: NDArray[np.float64], index: dict[str, int]
+) -> None:
+    """What people do with brows, lids and mouth corners beside any expression, both sides alike."""
+    brows = _BROW_NOISE * z[:, 5]
+    friendly = 0.45 * u[:, 14] * (u[:, 13] < _FRIENDLY)
+    for side in ("Left", "Right"):
+        strength[:, index[f"browDown{side}"]] += 1.4 * brows.clip(min=0.0)
+        strength[:, index[f"browOuterUp{side}"]] += (-brows).clip(min=0.0)
+        strength[:, index[f"mouthSmile{side}"]] += friendly
+        strength[:, index[f"eyeWide{side}"]] += _WAKEFUL * (1.0 + z[:, 6]).clip(min=0.0)
+    strength[:, index["browInnerUp"]] += (-brows).clip(min=0.0)
 
 
 def _move_eyes(
@@ -122,7 +139,7 @@ def _move_eyes(
     closed = np.where(u[:, 11] < _CLOSED, 0.85 + 0.15 * u[:, 12], 0.0)
     half = np.where(u[:, 11] > 1.0 - _HALF_CLOSED, 0.6 * u[:, 12], 0.0)
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
-        strength[:, index[f"eyeBlink{side}"]] += closed + half + 0.07 * np.abs(z[:, 1] + 0.3 * sign * z[:, 2])
+        strength[:, index[f"eyeBlink{side}"]] += closed + half + _LID_NOISE * np.abs(z[:, 1] + 0.3 * sign * z[:, 2])
     sideways = (_GAZE[0] * z[:, 3]).clip(-1.0, 1.0)  # positive: to the subject's left
     upwards = (_GAZE[1] * z[:, 4]).clip(-1.0, 1.0)
     for side, outwards in (("Left", sideways), ("Right", -sideways)):

@@ -24,7 +24,8 @@ STAGE = 1
 HEAD, ICT, CHILD = 0, 1, 2
 
 _ICT_SHARE = 0.5
-_WIDE_SHARE, _WIDEST = 0.3, 1.4  # people of the head's space drawn wider than the population
+_WIDE_SHARE, _WIDEST = 0.5, 1.5  # people drawn wider than the population: as far for the head's space …
+_WIDEST_SCAN = 1.3  # … and for that of scans
 _LOPSIDED_SHARE = 0.4
 _LOPSIDED_COMPONENTS, _LOPSIDED_SIGMA = 24, 0.35  # how much the two halves of a lopsided face differ, in sigma
 _CHILD_SHARE = 0.35  # of the people of the head's space
@@ -158,10 +159,12 @@ def _draw(rng: np.random.Generator, families: list[_Family]) -> tuple[int, np.nd
     kind = ICT if len(families) > 1 and chance[0] < _ICT_SHARE else HEAD
     family = families[kind]
     who = rng.standard_normal(len(family.identity))
-    if kind == HEAD:
+    wide = chance[1] * (chance[2] < _WIDE_SHARE)
+    if kind == ICT:
+        who *= 1.0 + (_WIDEST_SCAN - 1.0) * wide
+    else:
         young = family.ages > 0 and chance[4] < _CHILD_SHARE
-        spread = 1.0 + (_WIDEST - 1.0) * chance[1] if chance[2] < _WIDE_SHARE else 1.0
-        who[: family.normals] *= _CHILD_SPREAD if young else spread
+        who[: family.normals] *= _CHILD_SPREAD if young else 1.0 + (_WIDEST - 1.0) * wide
         who[family.normals :] *= _LOPSIDED_SIGMA if chance[3] < _LOPSIDED_SHARE else 0.0
         if family.ages > 0:
             who[-family.ages :] = _youth(chance[5], family.ages) if young else 0.0

@@ -5,9 +5,10 @@ import pytest
 import torch
 from conftest import generators
 
+from pyface3d.data.synthetic import expressions
 from pyface3d.data.synthetic import people as stage
 from pyface3d.data.synthetic.assets import load_assets, model_of
-from pyface3d.data.synthetic.expressions import _NEUTRAL, PROTOTYPES, draw_expressions
+from pyface3d.data.synthetic.expressions import PROTOTYPES, draw_expressions
 from pyface3d.data.synthetic.people import STAGE, draw_people
 from pyface3d.errors import AssetError
 from pyface3d.face_models import load_face_model
@@ -74,13 +75,14 @@ def test_expressions_are_in_range_and_move_both_eyes_alike(head_assets):
     assert (column["mouthClose"] <= column["jawOpen"]).all(), "lips cannot be closed further than the jaw is open"
 
 
-def test_the_stated_share_of_people_is_neutral(head_assets):
+def test_the_stated_share_of_people_is_neutral(head_assets, monkeypatch):
+    for name in ("_FRIENDLY", "_BROW_NOISE", "_SPEAKING"):  # what comes on top of any expression
+        monkeypatch.setattr(expressions, name, 0.0)
     names = model_of(head_assets).expression_names
     lids_and_gaze = np.array([name.startswith("eye") for name in names])
     strength = draw_expressions(generators(1, 0, 4000, STAGE), names)[:, ~lids_and_gaze]
     calm = (strength > 0.36).sum(1) == 0  # stray actions and faint noise stay below
-    assert _NEUTRAL < calm.mean() < _NEUTRAL + 0.2
-    assert (strength[~calm].max(1) > 0.36).all()
+    assert expressions._NEUTRAL - 0.04 < calm.mean() < expressions._NEUTRAL + 0.15
 
 
 def test_both_sides_are_drawn_alike(head_assets):
