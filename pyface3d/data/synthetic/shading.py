@@ -162,7 +162,8 @@ def cast_shadows(lights: Lights, verts_camera: Tensor, topology: Topology, posit
             shares.append(positions.new_ones(positions.shape[:3]))
             continue
         axes = _light_axes(lights.directions[:, lamp])
-        middle = verts_camera.mean(1, keepdim=True)
+        # not the mean: a sum's last bits depend on the number of threads
+        middle = 0.5 * (verts_camera.amin(1, keepdim=True) + verts_camera.amax(1, keepdim=True))
         seen = (verts_camera - middle) @ axes.mT
         scale = _SHADOW_SIZE / (2 * seen[..., :2].abs().amax((1, 2)).clamp(80.0, 220.0))[:, None, None]
         image = torch.cat([seen[..., :2] * scale + _SHADOW_SIZE / 2, seen[..., 2:] + _FAR_MM / 2], -1)
