@@ -58,8 +58,11 @@ class Command:
     """Write PLY with positions and triangles only."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
-    detector: Literal["mtcnn", "dlib", "dlib-cnn"] = "mtcnn"
-    """Face detector; dlib finds frontal faces, dlib-cnn needs the extra [dlib-models]."""
+    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "mtcnn"
+    """Face detector: MTCNN's candidates judged by our network, MTCNN alone; dlib finds frontal faces, dlib-cnn needs the
+    extra [dlib-models]."""
+    predictor: Literal["network", "dlib"] = "dlib"
+    """Landmark predictor: ours, or dlib (extra [dlib-models], research use)."""
     max_faces: Annotated[int, arg(metavar="N")] = 10
     """At most so many faces of a photo, best detection first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -104,6 +107,7 @@ class Command:
                     "model": self.model,
                     "fit": self.fit,
                     "detector": self.detector,
+                    "predictor": self.predictor,
                     "device": device,
                 },
             )
@@ -152,6 +156,7 @@ def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
             fit=settings["fit"],
             landmarks=landmarks,
             detector=settings["detector"],
+            predictor=settings["predictor"],
             max_faces=max_faces + 1,
             device=settings["device"],
         )

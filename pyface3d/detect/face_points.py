@@ -35,6 +35,7 @@ CROP_MARGIN = 1.5
 CROP_SQUARES = {"mtcnn": (0.14, 1.32), "dlib": (0.11, 1.37), "dlib-cnn": (0.15, 1.48)}
 _PASSES_APART = 0.5  # share of the distance between the two passes that counts as deviation
 _MOST_MOVED, _MOST_SCALED = 0.5, 2.0  # of the second square against the first, sides; beyond, the first was no face
+_SCORE_SCALES = (0.87, 1.0, 1.15)  # of the squares that a face is judged by
 _BATCH = 32
 
 
@@ -113,10 +114,12 @@ class FacePointPredictor:
         second = self._look(image, crops, mirror)
         return [self._prediction(k, (first_crops[k], crops[k]), first, second) for k in range(len(faces))]
 
-    def scores(self, image: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.float64]:
-        """Probability (N,) that each of ``faces`` is one, from a single look."""
-        crops = [face_crop(face, self.size) for face in faces]
-        return _sigmoid(self._look(image, crops, mirror=True).logit) if crops else np.zeros(0)
+    def face_log_odds(self, image: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.float64]:
+        """Log-odds (N,) that each of ``faces`` is one: the mean over looks at several scales and at mirror images."""
+        crops = [face_crop(face, self.size, scale) for face in faces for scale in _SCORE_SCALES]
+        if not crops:
+            return np.zeros(0)
+        return self._look(image, crops, mirror=True).logit.reshape(len(faces), -1).mean(axis=1)
 
     def _prediction(self, k: int, crops: tuple[Crop, Crop], first: _Looks, second: _Looks) -> FacePrediction:
         crop = crops[1]
@@ -200,8 +203,10 @@ def upright_roll(face: Face) -> float:
     return face_roll(face.points5) if np.isfinite(face.points5).all() else 0.0
 
 
-def face_crop(face: Face, size: int) -> Crop:
-    """The square of the picture that the network wants to see of a face, upright, scaled to ``size`` pixels.
+def face_crop(face: Face, size: int, scale: float = 1.0) -> Crop:
+    """The square of the picture that the network wants to see of a face, upright, brought to ``size`` pixels.
+
+    ``scale`` makes the square larger than usual, or smaller.
 
     Raises:
         InputError: the face is of no known detector, or its box has no extent.
@@ -214,10 +219,10 @@ def face_crop(face: Face, size: int) -> Crop:
     roll = upright_roll(face)
     if face.detector == "landmarks":
         x0, y0, x1, y1 = face.box
-        return square_crop(np.array(face.center), CROP_MARGIN * max(x1 - x0, y1 - y0), size, roll=roll)
+        return square_crop(np.array(face.center), scale * CROP_MARGIN * max(x1 - x0, y1 - y0), size, roll=roll)
     down, side = CROP_SQUARES[face.detector]
     center = np.array(face.center) + down * face.size * np.array([-np.sin(roll), np.cos(roll)])
-    return square_crop(center, side * face.size, size, roll=roll)
+    return square_crop(center, scale * side * face.size, size, roll=roll)
 
 
 def points_crop(points68: Points, size: int) -> Crop:

@@ -11,15 +11,18 @@ from pyface3d.detect.dlib_models import detect_with_dlib
 from pyface3d.detect.face import Face
 from pyface3d.errors import InputError
 
-# Least score of each detector unless told; MTCNN's is tuned in docs/detection.md, dlib's are dlib's own (confidence 0).
-THRESHOLDS = {"mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5}
+# Least score of each detector unless told; ours and MTCNN's are tuned in docs/detection.md, dlib's are dlib's own
+# (confidence 0).
+THRESHOLDS = {"network": 0.5, "mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5}
+DETECTOR = "mtcnn"
+"""The one that is used unless told."""
 # Smallest face sought unless told: this share of the picture's longer side, but never below 20 px.
 _SMALLEST_SHARE, _SMALLEST_PIXELS = 0.025, 20.0
 
 
 def detect_faces(
     image: NDArray[np.uint8],
-    detector: str = "mtcnn",
+    detector: str = DETECTOR,
     *,
     min_size: float | None = None,
     threshold: float | None = None,
@@ -29,12 +32,13 @@ def detect_faces(
 
     Args:
         image: (H, W, 3) uint8, sRGB, upright.
-        detector: ``"mtcnn"`` (default; gives five points and finds most covered faces), ``"dlib"`` (frontal HOG) or
-            ``"dlib-cnn"`` (needs the extra ``dlib-models``).
+        detector: ``"network"`` (MTCNN's candidates judged by our landmark network), ``"mtcnn"`` (alone; both give five
+            points and find most covered faces), ``"dlib"`` (frontal HOG) or ``"dlib-cnn"`` (needs the extra
+            ``dlib-models``).
         min_size: side in pixels of the smallest face sought, at least 10; 2.5 % of the picture's longer side unless
             told, and at least 20. Time grows with the inverse square.
         threshold: least score in (0, 1); each detector has its own default.
-        device: torch device that MTCNN runs on.
+        device: torch device that our networks run on.
 
     Returns:
         Faces, best score first; empty when there is none.
@@ -54,8 +58,12 @@ def detect_faces(
     threshold = THRESHOLDS[detector] if threshold is None else threshold
     if not 0 < threshold < 1:
         raise InputError(f"threshold must lie between 0 and 1, got {threshold}")
-    if detector != "mtcnn":
+    if detector in ("dlib", "dlib-cnn"):
         return detect_with_dlib(image, detector, min_size, threshold)
+    if detector == "network":
+        from pyface3d.detect.judged_faces import judged_faces
+
+        return judged_faces(image, min_size, threshold, device)
     from pyface3d.detect.mtcnn import load_mtcnn
 
     return load_mtcnn(device).faces(image, min_size, threshold)

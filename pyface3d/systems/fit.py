@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
 from pyface3d.detect.face_points import FacePrediction, load_face_points
+from pyface3d.detect.faces import DETECTOR
 from pyface3d.detect.landmarks import PREDICTOR, PREDICTORS
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.face_models import load_face_model
@@ -45,7 +46,7 @@ def reconstruct(
     *,
     model: str | FaceModel = "head",
     fit: Fit = "full",
-    detector: str = "mtcnn",
+    detector: str = DETECTOR,
     predictor: str = PREDICTOR,
     max_faces: int | None = None,
     focal: float | None = None,
@@ -128,7 +129,7 @@ def _find(
         return
     timings: dict[str, float] = {}
     with _timed(timings, "detect"):
-        faces = detect_faces(image, detector)
+        faces = detect_faces(image, detector, device=device)
     if not faces:
         raise NoFaceError(
             f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "

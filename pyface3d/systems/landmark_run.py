@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pyface3d.detect.faces import detect_faces
+from pyface3d.detect.faces import DETECTOR, detect_faces
 from pyface3d.detect.landmark_files import write_landmark_list, write_landmarks
 from pyface3d.detect.landmarks import PREDICTORS, landmarks68
 from pyface3d.errors import InputError, OutputError, Pyface3dError
@@ -41,7 +41,7 @@ class Written:
     error: str | None = None
 
 
-def landmark_backend(name: str, *, detector: str = "mtcnn", tddfa: Path | None = None, device: str = "cpu") -> Backend:
+def landmark_backend(name: str, *, detector: str = DETECTOR, tddfa: Path | None = None, device: str = "cpu") -> Backend:
     """A way from a picture to its landmarks.
 
     Args:

@@ -162,7 +162,8 @@ def test_several_faces_do_not_see_each_other() -> None:
     for one, face in zip(together, faces):
         np.testing.assert_array_equal(one.points, predictor.predict(both, [face])[0].points)
     assert predictor.predict(both, []) == []
-    assert len(predictor.scores(both, faces)) == 2
+    np.testing.assert_allclose(predictor.face_log_odds(both, faces), 2.0)
+    assert predictor.face_log_odds(both, []).shape == (0,)
 
 
 def test_a_mirror_image_of_all_points() -> None:
