@@ -14,11 +14,12 @@ from pyface3d.detect.face import Face
 from pyface3d.detect.face_points import load_face_points
 from pyface3d.detect.mtcnn import load_mtcnn
 
-# Least log-odds of MTCNN's three stages for a candidate.
-_CANDIDATES = (-1.0, -1.0, -2.0)
+CANDIDATES = (-1.0, -1.0, -2.0)
+"""Least log-odds of MTCNN's three stages for a candidate."""
+
 # Log-odds of a face: both log-odds weighted, and a constant. Fitted by logistic regression on candidates in photos of
-# masked people and in pictures without faces; see docs/detection.md.
-_MTCNN_WEIGHT, _NETWORK_WEIGHT, _CONSTANT = 0.6, 0.6, -1.0
+# masked people and in pictures without faces by scripts/calibrate_detection.py.
+_MTCNN_WEIGHT, _NETWORK_WEIGHT, _CONSTANT = 1.2, 1.3, -6.5
 
 
 def judged_faces(image: NDArray[np.uint8], min_size: float, threshold: float, device: str = "cpu") -> list[Face]:
@@ -29,7 +30,7 @@ def judged_faces(image: NDArray[np.uint8], min_size: float, threshold: float, de
     Raises:
         AssetError: a network's weights are missing or damaged.
     """
-    found = load_mtcnn(device).detect(image, min_size, _CANDIDATES)
+    found = load_mtcnn(device).detect(image, min_size, CANDIDATES)
     nothing = 0.5  # the score is not known yet
     faces = [
         Face((float(box[0]), float(box[1]), float(box[2]), float(box[3])), nothing, points, "mtcnn")

@@ -48,7 +48,7 @@ IDENTITY_WEIGHT = 2.0
 """Weight of the identity prior unless told."""
 DENSE_FLOOR = 0.01
 """Least σ of a dense point, in the same unit; these are vertices, defined by the mesh itself."""
-DENSE_WIDENED = 3.0
+DENSE_WIDENED = 2.0
 """Factor on the σ of dense points, see `docs/fit.md`."""
 
 _ROBUST_STAGES = ((False, 10.0, 10), (True, 6.0, 8), (True, 3.5, 40))  # (shape moves, scale in σ, steps)

@@ -53,7 +53,7 @@ def test_a_candidate_that_mtcnn_doubts_is_saved_by_the_network(astronaut: np.nda
     covered = astronaut.copy()
     covered[112:185, 175:275] = np.random.default_rng(0).integers(0, 256, (73, 100, 3))
     judge(8.0, -8.0)
-    found = load_mtcnn().detect(covered, 20.0, judged_faces._CANDIDATES)
+    found = load_mtcnn().detect(covered, 20.0, judged_faces.CANDIDATES)
     doubted = [
         odds for box, odds in zip(found.boxes, found.log_odds) if np.linalg.norm((box[:2] + box[2:]) / 2 - MIDDLE) < 40
     ]
