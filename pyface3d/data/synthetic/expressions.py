@@ -23,7 +23,7 @@ PROTOTYPES: dict[str, tuple[float, dict[str, float]]] = {
     ),
     "smirk": (0.8, {"mouthSmileLeft": 0.6, "mouthDimpleLeft": 0.4, "cheekSquintLeft": 0.3, "mouthLeft": 0.12}),
     "surprise": (
-        1.2, {"jawOpen": 0.42, "browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.75, "mouthFunnel": 0.15}
+        1.8, {"jawOpen": 0.5, "browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.75, "mouthFunnel": 0.15}
     ),
     "brows up": (1.0, {"browInnerUp": 0.7, "browOuterUp": 0.7, "eyeWide": 0.25}),
     "anger, teeth clenched": (
@@ -33,8 +33,8 @@ PROTOTYPES: dict[str, tuple[float, dict[str, float]]] = {
     ),
     "anger, lips pressed": (0.9, {"browDown": 0.8, "eyeSquint": 0.35, "mouthPress": 0.6, "mouthFrown": 0.3}),
     "shout": (
-        0.8,
-        {"jawOpen": 0.6, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5, "browDown": 0.5, "noseSneer": 0.35,
+        2.0,
+        {"jawOpen": 0.65, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5, "browDown": 0.5, "noseSneer": 0.35,
          "mouthStretch": 0.3, "eyeSquint": 0.3},
     ),
     "disgust": (0.9, {"noseSneer": 0.85, "mouthUpperUp": 0.5, "browDown": 0.45, "eyeSquint": 0.4, "mouthFrown": 0.3}),
@@ -60,7 +60,7 @@ PROTOTYPES: dict[str, tuple[float, dict[str, float]]] = {
     "viseme M": (0.8, {"mouthPress": 0.35, "mouthRollUpper": 0.2, "mouthRollLower": 0.2}),
     "viseme SH": (0.8, {"jawOpen": 0.04, "mouthFunnel": 0.65, "mouthUpperUp": 0.2, "mouthLowerDown": 0.2}),
     "yawn": (
-        0.4, {"jawOpen": 0.8, "eyeSquint": 0.6, "eyeBlink": 0.5, "browInnerUp": 0.2, "mouthStretch": 0.15}
+        1.2, {"jawOpen": 0.8, "eyeSquint": 0.6, "eyeBlink": 0.5, "browInnerUp": 0.2, "mouthStretch": 0.15}
     ),
     "mouth agape": (0.8, {"jawOpen": 0.22}),
     "eyes squeezed": (0.4, {"eyeBlink": 1.0, "cheekSquint": 0.8, "browDown": 0.6, "noseSneer": 0.3}),
