@@ -117,6 +117,7 @@ class Trainer:
         image, truth = change_samples(samples, self.tables.mirror, rng, self._changes)
         set_rates(self.optimizer, self.step, config)
         self.optimizer.zero_grad()
+        statistics = [value.clone() for value in self.network.buffers()]  # the forward pass changes them
         out = self.network(image.contiguous(memory_format=torch.channels_last))
         parts = loss_parts(out, truth, self.tables.gram, config, self.step)
         total = torch.stack(list(parts.values())).sum()
@@ -131,6 +132,8 @@ class Trainer:
             self.bad_steps = 0
         else:
             self.bad_steps += 1
+            for value, kept in zip(self.network.buffers(), statistics):
+                value.copy_(kept)
             print(f"step {self.step}: the loss is not finite {values}; left out", flush=True)
             if self.bad_steps >= _MOST_BAD_STEPS:
                 raise Pyface3dError(
