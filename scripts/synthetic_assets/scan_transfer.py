@@ -55,7 +55,7 @@ def transfer(
     own = follow.in_frame_of_scans(own)
     shapes = []
     for name, shape in zip(model.expression_names, own, strict=True):
-        shapes.append(follow.offsets(actions[name], mean, shape) if name in actions else shape)  # in their frame
+        shapes.append(follow.offsets(actions[name], mean, shape) if name in actions else shape)
     expression = np.stack(shapes)
     people = np.stack([follow.offsets(shape, mean) for shape in scans.identity])
 
