@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.weak import WeakIdKeyDictionary
 
 from pyface3d.face_models.base import LandmarkEmbedding
@@ -30,7 +31,8 @@ class Labels:
     """Points of B people; pixels are those of the S x S crop, the first pixel's middle at (0.5, 0.5).
 
     Attributes:
-        points68: iBUG points as annotators mark them, (B, 68, 2): the jaw's are where the face ends in the picture.
+        points68: iBUG points as annotators mark them, (B, 68, 2): the jaw's are where the face ends in the picture,
+            spread evenly.
         points68_3d: the same points fixed on the skin, (B, 68, 3): u px, v px, depth mm.
         dense: the dense points, (B, 320, 2).
         visible68: for ``points68``, (B, 68) bool: in the frame, and drawn rather than something before it.
@@ -109,15 +111,44 @@ def labels(people: People, views: Views, fragments: Fragments, topology: Topolog
     seen68 = image.gather(1, outline[..., None].expand(-1, -1, 3))
     dense = image[:, points.num_outline :]
     visible = points_visible(torch.cat([seen68, dense], 1), fragments, topology.num_faces)
+    even, nearest = evenly_spread(seen68[:, :NUM_JAW, :2])
+    seen68 = torch.cat([even, seen68[:, NUM_JAW:, :2]], 1)
+    visible = torch.cat([visible[:, :NUM_JAW].gather(1, nearest), visible[:, NUM_JAW:]], 1)
     scale = views.size / views.camera.width
     to_crop = image.new_tensor([scale, scale, 1.0])
     return Labels(
-        points68=seen68[..., :2] * scale,
+        points68=seen68 * scale,
         points68_3d=image[:, :68] * to_crop,
         dense=dense[..., :2] * scale,
         visible68=visible[:, :68],
         visible_dense=visible[:, 68:],
     )
+
+
+def evenly_spread(jaw: Tensor) -> tuple[Tensor, Tensor]:
+    """Points along the outline of the face as annotators set them: evenly between its ends and the chin.
+
+    In the annotated photos of 300-W each half of the jaw is cut into eight parts of the same length (to 1 % of it,
+    medians); where the head's own points lie is a matter of its mesh.
+
+    Args:
+        jaw: (B, 17, 2) in order, px.
+
+    Returns:
+        (B, 17, 2), ends and chin as given; and which of the given points lies nearest along the line, (B, 17) int64.
+    """
+    half = NUM_JAW // 2
+    parts, nearest = [], []
+    for first, line in ((0, jaw[:, : half + 1]), (half, jaw[:, half:])):
+        length = (line[:, 1:] - line[:, :-1]).norm(dim=-1)
+        ends = functional.pad(length.cumsum(1), (1, 0))
+        at = ends[:, -1:] * torch.linspace(0, 1, half + 1, device=jaw.device)
+        piece = torch.searchsorted(ends[:, 1:-1].contiguous(), at.contiguous())
+        share = (at - ends.gather(1, piece)) / length.gather(1, piece).clamp_min(1e-9)
+        pick = piece[..., None].expand(-1, -1, 2)
+        parts.append(line.gather(1, pick).lerp(line.gather(1, pick + 1), share.clamp(0, 1)[..., None]))
+        nearest.append(first + piece + (share > 0.5))
+    return torch.cat([parts[0], parts[1][:, 1:]], 1), torch.cat([nearest[0], nearest[1][:, 1:]], 1)
 
 
 def points_visible(

@@ -6,7 +6,7 @@ import torch
 from conftest import generators
 
 from pyface3d.data.synthetic import people as people_stage
-from pyface3d.data.synthetic.labels import VISIBLE_WITHIN_MM, labels
+from pyface3d.data.synthetic.labels import VISIBLE_WITHIN_MM, evenly_spread, labels
 from pyface3d.data.synthetic.people import STAGE as PEOPLE
 from pyface3d.data.synthetic.people import draw_people
 from pyface3d.data.synthetic.views import RENDER_SCALE, STAGE, draw_views
@@ -47,9 +47,27 @@ def test_jaw_points_are_where_the_fit_looks_for_them(head_assets, monkeypatch):
     image = camera.project(spots @ views.rotation.double().mT + views.translation[:, None].double())
     jaw = visible_contour(sparse, image[..., :2], views.rotation.double())
     wanted = image.gather(1, jaw[..., None].expand(-1, -1, 3))[..., :2] / RENDER_SCALE
+    wanted, _ = evenly_spread(wanted)
     error = (found.points68[:, :NUM_JAW] - wanted).norm(dim=-1)
     # Float32 and float64 may take another of two candidates that lie equally far out.
     assert (error < 0.05).float().mean() > 0.99
+
+
+def test_jaw_points_cut_each_half_of_the_line_into_equal_parts():
+    bent = torch.rand(5, 17, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).cumsum(1)
+    even, nearest = evenly_spread(bent)
+    assert torch.equal(even[:, [0, 8, 16]], bent[:, [0, 8, 16]])
+    for jaw, line, near in zip(even.numpy(), bent.numpy(), nearest.numpy()):
+        for first in (0, 8):
+            knots = line[first : first + 9]
+            ends = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
+            at = np.linspace(0, ends[-1], 9)
+            wanted = np.stack([np.interp(at, ends, knots[:, axis]) for axis in (0, 1)], 1)
+            np.testing.assert_allclose(jaw[first : first + 9], wanted, atol=1e-9)
+            assert (np.abs(ends[near[first : first + 9] - first] - at) <= np.diff(ends).max()).all()
+    straight = torch.arange(17.0)[None, :, None].expand(1, 17, 2)
+    torch.testing.assert_close(evenly_spread(straight)[0], straight)
+    assert torch.isfinite(evenly_spread(torch.zeros(1, 17, 2))[0]).all()
 
 
 def first_hit(origin, points, corners):
