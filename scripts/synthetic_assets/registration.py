@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from head_model.scans import ICT_LANDMARKS, ICT_SKIN, INNER, Scans, Surface, rigid, vertex_normals
+from head_model.scans import ICT_LANDMARKS, ICT_SKIN, Scans, Surface, rigid, vertex_normals
 from head_model.source import Array, Ints
 from scipy.sparse import coo_matrix, csr_matrix, diags, identity, kron, vstack
 from scipy.sparse.linalg import splu
@@ -21,10 +21,11 @@ from pyface3d.face_models.ict import PART_RANGES
 
 _COEFFICIENT_ROUNDS, _BENDING_ROUNDS = 12, 12
 _STIFFNESS = np.geomspace(30.0, 0.4, _BENDING_ROUNDS)  # of the bending against 1 for a point's distance to the surface
-_MARK_WEIGHT, _BROW_WEIGHT, _RIM_WEIGHT, _TANGENT_WEIGHT = 6.0, 0.5, 2.0, 0.03
+_MARK_WEIGHT, _RIM_WEIGHT, _TANGENT_WEIGHT = 6.0, 2.0, 0.03
 _FAR_MM, _ON_SURFACE_MM = 12.0, 2.5
 _SAME_LIP = 0.4
-_BROWS = np.arange(17, 27)
+# Nose, eyes and mouth: ICT-FaceKit's jaw points are spaced otherwise, its brow points lie on the brows' upper edge.
+_COMMON = np.arange(27, 68)
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,18 @@ def register(model: LinearFaceModel, scans: Scans, jaw_open: Array) -> Registrat
     fitted = _fit_coefficients(model, scans, surface, skin, skin_faces, marks)
     verts = fitted.copy()
     smooth = _bending(fitted, skin_faces, skin)
-    mark_rows = _embedding_matrix(*marks, len(verts))[INNER]
+    mark_rows = _embedding_matrix(*marks, len(verts))[_COMMON]
     rim = np.nonzero(skin & model.regions["eye_sockets"].numpy())[0]
     lips = _Lips.of(model, jaw_open)
     rim_of_scans = cKDTree(_socket_rim(scans))
-    weight = np.where(np.isin(INNER, _BROWS), _BROW_WEIGHT, _MARK_WEIGHT)
+    weight = np.full(len(_COMMON), _MARK_WEIGHT)
     for stiffness in _STIFFNESS:
         point, normal, distance, triangle, barycentrics = _nearest(surface, verts, skin, skin_faces)
         use = skin & (distance < _FAR_MM) & lips.same(triangle, barycentrics)
         rim_target = rim_of_scans.data[rim_of_scans.query(verts[rim])[1]]
         moved = _solve(
             smooth, stiffness, use, point - verts, normal, mark_rows, weight,
-            scans.neutral[ICT_LANDMARKS[INNER]] - mark_rows @ verts, rim, rim_target - verts[rim], verts - fitted,
+            scans.neutral[ICT_LANDMARKS[_COMMON]] - mark_rows @ verts, rim, rim_target - verts[rim], verts - fitted,
         )  # fmt: skip
         verts = verts + moved * skin[:, None]
     point, _, distance, triangle, barycentrics = _nearest(surface, verts, skin, skin_faces)
@@ -112,8 +113,8 @@ def _fit_coefficients(
 ) -> Array:
     """The head of the identity space nearest to the scans' mean, moved rigidly into their frame, (V, 3)."""
     template, basis = (t.double().numpy() for t in (model.template, model.identity_basis))
-    rows = _embedding_matrix(*marks, len(template))[INNER]
-    target = scans.neutral[ICT_LANDMARKS[INNER]]
+    rows = _embedding_matrix(*marks, len(template))[_COMMON]
+    target = scans.neutral[ICT_LANDMARKS[_COMMON]]
     coefficients = np.zeros(len(basis))
     verts = template
     for iteration in range(_COEFFICIENT_ROUNDS):

@@ -15,7 +15,7 @@ from pyface3d.face_models.ict import LANDMARK_VERTS, PART_RANGES
 
 ROOT = Path(__file__).resolve().parents[3]
 SKIN = PART_RANGES["skin"][1]
-INNER = np.arange(17, 68)
+NOSE_EYES_MOUTH = np.arange(27, 68)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,11 @@ def test_the_mean_lies_on_the_scans(packed):
     surface = TriangleSurface(scans.neutral, scans.faces[(scans.faces < SKIN).all(axis=1)])
     assert surface.nearest(place.verts[face & place.matched])[0].max() < 1e-6
     points = model.landmarks("ibug68").points(torch.from_numpy(place.verts)[None], model.topology)[0].numpy()
-    error = np.linalg.norm(points - scans.neutral[list(LANDMARK_VERTS)], axis=1)[INNER]
-    assert error.max() < 1.0 and error[19:].max() < 0.6, "brows are looser: annotators agree least about them"
+    error = np.linalg.norm(points - scans.neutral[list(LANDMARK_VERTS)], axis=1)[NOSE_EYES_MOUTH]
+    assert error.max() < 0.6
+    # Theirs on the brows are on the upper edge, ours in the middle.
+    above = (scans.neutral[list(LANDMARK_VERTS)] - points)[17:27, 1]
+    assert above.min() > 2.0 and above.max() < 8.0
 
 
 def test_people_and_actions_are_those_of_the_scans(packed):
