@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pyface3d.detect.face import Face, face_from_landmarks
 from pyface3d.detect.face_points import (
     CROP_MARGIN,
+    SECOND_MARGIN,
     FacePointPredictor,
     face_crop,
     points_crop,
@@ -110,7 +111,7 @@ def test_points_come_back_to_the_picture(center: tuple[float, float], size: floa
     scale = size * CROP_MARGIN / 128
     np.testing.assert_allclose(found.points, truth, atol=0.3 * scale)  # dots are anti-aliased discs
     assert found.points.dtype == found.sigma.dtype == np.float32
-    expected = np.where(np.arange(388) % 2, 0.05, 0.01) * size * CROP_MARGIN
+    expected = np.where(np.arange(388) % 2, 0.05, 0.01) * size * SECOND_MARGIN
     middle_line = np.arange(388) % 2 == MIRROR % 2  # the mirror image has the same deviation there
     np.testing.assert_allclose(found.sigma[middle_line], expected[middle_line], rtol=0.02, atol=0.2 * scale)
     # The face's own turn in the crop is none; in the picture it is the roll.
@@ -129,7 +130,7 @@ def test_the_second_look_is_where_the_first_saw_the_face() -> None:
     box = tuple(float(v) for v in (*(low - 25), *(high + 40)))
     found = predictor.predict(picture, [Face(box, 1.0, nowhere, "landmarks")])[0]
     assert np.abs(found.points - truth).max() < 0.6
-    canonical = points_crop(truth[:68], 128)
+    canonical = points_crop(truth[:68], 128, SECOND_MARGIN)
     assert found.crop.scale == pytest.approx(canonical.scale, rel=0.02)
     np.testing.assert_allclose(found.crop.to_image(np.array([64, 64])), canonical.to_image(np.array([64, 64])), atol=2)
 
