@@ -21,19 +21,17 @@ from pyface3d.detect.crops import Crop, Points, square_crop
 from pyface3d.detect.face import Face, face_roll, five_points
 from pyface3d.detect.faces import check_image
 from pyface3d.errors import InputError
-from pyface3d.face_models.landmarks import IBUG68_FLIP
+from pyface3d.face_models.landmarks import CROP_MARGIN, IBUG68_FLIP
 
 if TYPE_CHECKING:
     from pyface3d.networks.face_points import FacePoints
 
-CROP_MARGIN = 1.5
-"""Side of the network's square over the larger side of the 68 landmarks' box; the training pictures have the same."""
 
-# Where that square lies, seen from each detector's box: its middle `down` box sizes below the box's (along the face's
+# Where the network's square lies, seen from each detector's box: its middle `down` box sizes below the box's (along the face's
 # own vertical), its side `side` box sizes (size: `Face.size`). Medians over rendered people, by
 # scripts/calibrate_crops.py. A box from landmarks is measured exactly instead.
-CROP_SQUARES = {"mtcnn": (0.14, 1.32), "dlib": (0.11, 1.37), "dlib-cnn": (0.15, 1.48)}
-# The second look is closer, as the network's input has few pixels, and taken twice, a little shifted each time: on 300-W
+CROP_SQUARES = {"mtcnn": (0.14, 1.14), "dlib": (0.11, 1.19), "dlib-cnn": (0.15, 1.28)}
+# The second look is a little closer, as the network's input has few pixels, and taken twice, a little shifted each time: on 300-W
 # the median error falls by a tenth.
 SECOND_MARGIN = 1.25
 _SECOND_SHIFTS = ((0.03, 0.02), (-0.03, -0.02))

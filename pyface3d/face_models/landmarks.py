@@ -25,3 +25,9 @@ SCHEMES: dict[str, int] = {"ibug68": 68}
 """Landmark schemes and how many points each has."""
 
 NUM_JAW = 17
+
+CROP_MARGIN = 1.3
+"""Side of the crops that the landmark network is made for, over the larger side of the box of the 68 landmarks.
+
+Tighter crops leave more pixels to the face, wider ones bear worse boxes.
+"""

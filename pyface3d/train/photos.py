@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pyface3d.errors import InputError
+from pyface3d.face_models.landmarks import CROP_MARGIN
 
-CROP_MARGIN = 1.5  # side of a crop over the larger side of the landmarks' box, as in the synthetic crops
 _ZOOM, _SHIFT = 0.1, 0.05
 
 

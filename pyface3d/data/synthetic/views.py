@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.data.synthetic.labels import label_points
+from pyface3d.face_models.landmarks import CROP_MARGIN
 from pyface3d.geometry import Camera, rotation_from_axis_angle, rotation_from_euler
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ STAGE = 2
 RENDER_SCALE = 1.5
 """Pictures are rendered at this many times the crop's size and averaged down."""
 
-CROP_SCALE = 1.5
-"""Side of the canonical crop over the larger side of the box of the 68 points in the picture."""
 
 _WIDE_YAW_SHARE, _WIDEST_YAW, _YAW_SIGMA = 0.35, 90.0, 25.0  # degrees
 _PITCH_SIGMA, _ROLL_SIGMA, _TILTED_SHARE, _WIDEST_ROLL = 14.0, 12.0, 0.1, 45.0
@@ -70,7 +69,7 @@ class Views:
 def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128) -> Views:
     """A view of each person.
 
-    The crop is a square about the box of the person's 68 points in the picture: `CROP_SCALE` times as large as the
+    The crop is a square about the box of the person's 68 points in the picture: `CROP_MARGIN` times as large as the
     box, then jittered as the box of a real detector is.
     """
     drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(people.verts)
@@ -89,7 +88,7 @@ def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128)
     flat = flat.gather(1, outline[..., None].expand(-1, -1, 2))
     low, high = flat.amin(1), flat.amax(1)
 
-    width = CROP_SCALE * (high - low).amax(1) * side.exp()
+    width = CROP_MARGIN * (high - low).amax(1) * side.exp()
     center = 0.5 * (low + high) + width[:, None] * torch.stack([shift_x, shift_y], 1)
     pixels = round(RENDER_SCALE * size)
     focal = pixels / width

@@ -11,7 +11,7 @@ from pyface3d.data.synthetic import views as stage
 from pyface3d.data.synthetic.labels import label_points
 from pyface3d.data.synthetic.people import STAGE as PEOPLE
 from pyface3d.data.synthetic.people import draw_people
-from pyface3d.data.synthetic.views import CROP_SCALE, RENDER_SCALE, STAGE, draw_views, rotation_to_ray
+from pyface3d.data.synthetic.views import CROP_MARGIN, RENDER_SCALE, STAGE, draw_views, rotation_to_ray
 from pyface3d.geometry import euler_from_rotation
 
 SIZE = 96
@@ -36,13 +36,13 @@ def test_the_crop_is_centred_on_the_landmarks_when_nothing_jitters(head_assets, 
         monkeypatch.setattr(stage, name, 0.0)
     low, high = outline_box(*people_and_views(head_assets, 24))
     torch.testing.assert_close((low + high) / 2, torch.full((24, 2), SIZE / 2), atol=0.02, rtol=0)
-    torch.testing.assert_close((high - low).amax(1), torch.full((24,), SIZE / CROP_SCALE), atol=0.02, rtol=0)
+    torch.testing.assert_close((high - low).amax(1), torch.full((24,), SIZE / CROP_MARGIN), atol=0.02, rtol=0)
 
 
 def test_jitter_of_the_crop_has_the_stated_spread(head_assets, monkeypatch):
     monkeypatch.setattr(stage, "_BAD_SHARE", 0.0)
     low, high = outline_box(*people_and_views(head_assets, 400))
-    side = SIZE / ((high - low).amax(1) * CROP_SCALE)
+    side = SIZE / ((high - low).amax(1) * CROP_MARGIN)
     assert side.log().std() == pytest.approx(0.13, rel=0.15)  # four standard errors of 400
     assert side.log().mean() == pytest.approx(0.0, abs=4 * 0.13 / 20)
     shift = ((low + high) / 2 - SIZE / 2) / SIZE
@@ -52,7 +52,7 @@ def test_jitter_of_the_crop_has_the_stated_spread(head_assets, monkeypatch):
 
 def test_some_crops_are_much_worse(head_assets):
     low, high = outline_box(*people_and_views(head_assets, 400))
-    side = (SIZE / ((high - low).amax(1) * CROP_SCALE)).log()
+    side = (SIZE / ((high - low).amax(1) * CROP_MARGIN)).log()
     assert 0.005 < (side.abs() > 0.39).float().mean() < 0.08  # three sigma of the others
     assert side.abs().max() <= stage._MOST_SIDE + 1e-4
 
