@@ -59,7 +59,7 @@ class Command:
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
     detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "mtcnn"
-    """Face detector: MTCNN's candidates judged by our network, MTCNN alone; dlib finds frontal faces, dlib-cnn needs the
+    """Face detector: MTCNN, with our network as judge or alone; dlib finds frontal faces, dlib-cnn needs the
     extra [dlib-models]."""
     predictor: Literal["network", "dlib"] = "dlib"
     """Landmark predictor: ours, or dlib (extra [dlib-models], research use)."""

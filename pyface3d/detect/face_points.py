@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pyface3d.networks.face_points import FacePoints
 
 
-# Where the network's square lies, seen from each detector's box: its middle `down` box sizes below the box's (along the face's
-# own vertical), its side `side` box sizes (size: `Face.size`). Medians over rendered people, by
+# Where the network's square lies, seen from each detector's box: its middle `down` box sizes below the box's (along the
+# face's own vertical), its side `side` box sizes (size: `Face.size`). Medians over rendered people, by
 # scripts/calibrate_crops.py. A box from landmarks is measured exactly instead.
 CROP_SQUARES = {"mtcnn": (0.14, 1.14), "dlib": (0.11, 1.19), "dlib-cnn": (0.15, 1.28)}
-# The second look is a little closer, as the network's input has few pixels, and taken twice, a little shifted each time: on 300-W
-# the median error falls by a tenth.
+# The second look is a little closer, as the network's input has few pixels, and taken twice, a little shifted each time:
+# on 300-W the median error falls by a tenth.
 SECOND_MARGIN = 1.25
 _SECOND_SHIFTS = ((0.03, 0.02), (-0.03, -0.02))
 _PASSES_APART = 0.5  # share of the distance between the two passes that counts as deviation
