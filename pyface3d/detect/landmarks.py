@@ -11,7 +11,7 @@ from pyface3d.errors import InputError
 
 PREDICTORS = ("network", "dlib")
 """Ours, and dlib's, which needs the extra ``dlib-models`` (research use)."""
-PREDICTOR = "dlib"
+PREDICTOR = "network"
 """The one that is used unless told."""
 
 

@@ -38,6 +38,9 @@ _WINDOW = 0.6  # picture kept around a face, of its size, on every side: enough 
 _VISIBLE_MM = 3.0  # depth slack of the visibility test for models without a texture chart
 # Given landmarks carry no σ: annotators differ by about this share of the distance between the outer eye corners.
 _GIVEN_SIGMA = 0.02
+# A dense point that the network calls hidden is its guess from the rest of the face: it counts as if its σ were this
+# share's inverse as large.
+_HIDDEN_SHARE = 0.5
 
 
 def reconstruct(
@@ -105,7 +108,8 @@ class _Found:
         if self.prediction is None or not has_dense_points(model):
             return None
         said = self.prediction
-        points, sigma = torch.from_numpy(said.points[68:])[None], torch.from_numpy(said.sigma[68:])[None]
+        widened = said.sigma / (_HIDDEN_SHARE + (1 - _HIDDEN_SHARE) * said.visible)
+        points, sigma = torch.from_numpy(said.points[68:])[None], torch.from_numpy(widened[68:])[None]
         if not coefficients:
             return DenseLandmarks(points, sigma)
         identity, expression = torch.from_numpy(said.identity)[None], torch.from_numpy(said.expression)[None]

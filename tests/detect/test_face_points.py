@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pyface3d.detect import detect_faces, landmarks68, predict_points
 from pyface3d.detect.face import Face, face_from_landmarks
 from pyface3d.detect.face_points import (
     CROP_MARGIN,
@@ -207,3 +208,36 @@ def test_where_detectors_put_the_crop() -> None:
     for bad in [(5.0, 5.0, 5.0, 9.0), (0.0, 0.0, np.nan, 9.0)]:
         with pytest.raises(InputError, match=r"face\.box"):
             face_crop(Face(bad, 1.0, nowhere, "dlib"), 128)
+
+
+def test_shipped_network_on_a_real_face(astronaut: np.ndarray) -> None:
+    """Where the eye sees the landmarks, with deviations that cover what it misses."""
+    (face,) = detect_faces(astronaut)
+    points, sigma = landmarks68(astronaut, face)
+    seen = {
+        36: (195, 102),
+        39: (213, 104),
+        42: (238, 106),
+        45: (256, 105),
+        30: (225, 127),
+        48: (202, 140),
+        8: (221, 179),
+    }
+    for index, place in seen.items():
+        assert np.linalg.norm(points[index] - place) < 0.08 * face.size, index
+        assert np.linalg.norm(points[index] - place) < 4 * sigma[index], index
+    found = predict_points(astronaut, face)
+    assert found.score > 0.8 and found.points.shape == (388, 2)
+    down = found.rotation @ np.array([0.0, -1.0, 0.0])
+    assert down[1] > 0.9, "upright"
+
+
+def test_a_covered_face_is_trusted_less(astronaut: np.ndarray) -> None:
+    (face,) = detect_faces(astronaut)
+    clear = predict_points(astronaut, face)
+    covered = astronaut.copy()
+    x, y = int(face.points5[2, 0]), int(face.points5[2, 1])
+    covered[y - 5 : y + 70, x - 50 : x + 50] = np.random.default_rng(0).integers(0, 256, (75, 100, 3))
+    hidden = predict_points(covered, face)
+    assert hidden.sigma[48:68].mean() > 1.2 * clear.sigma[48:68].mean()
+    assert hidden.visible[48:68].mean() < 0.5 < clear.visible[48:68].mean()

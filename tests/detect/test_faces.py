@@ -14,7 +14,7 @@ ASTRONAUT_POINTS = np.array([(204, 101), (246.5, 103.5), (224.5, 127), (202, 140
 
 
 def test_finds_the_face_and_its_points(astronaut: np.ndarray) -> None:
-    (face,) = detect_faces(astronaut)
+    (face,) = detect_faces(astronaut, "mtcnn")
     assert face.score > 0.99
     assert face.detector == "mtcnn"
     assert face.points5.dtype == np.float32
@@ -27,7 +27,7 @@ def test_finds_the_face_and_its_points(astronaut: np.ndarray) -> None:
 
 
 def test_a_mirror_image_has_the_mirrored_face(astronaut: np.ndarray) -> None:
-    (face,), (mirrored,) = detect_faces(astronaut), detect_faces(np.ascontiguousarray(astronaut[:, ::-1]))
+    (face,), (mirrored,) = detect_faces(astronaut, "mtcnn"), detect_faces(np.ascontiguousarray(astronaut[:, ::-1]))
     back = mirrored.points5[[1, 0, 2, 4, 3]] * (-1, 1) + (astronaut.shape[1], 0)
     np.testing.assert_allclose(back, face.points5, atol=0.03 * face.size)
 
@@ -38,14 +38,14 @@ def test_a_scaled_picture_has_the_scaled_face(astronaut: np.ndarray, scale: floa
 
     size = round(512 * scale)
     scaled = cv2.resize(astronaut, (size, size), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    (face,) = detect_faces(scaled)
+    (face,) = detect_faces(scaled, "mtcnn")
     assert np.linalg.norm(face.points5 / scale - ASTRONAUT_POINTS, axis=1).max() < 0.1 * face.size / scale
 
 
 def test_fifty_faces_best_first(astronaut: np.ndarray) -> None:
     tile = astronaut[30:222, 130:322]
     crowd = np.tile(tile, (5, 10, 1))
-    faces = detect_faces(crowd)
+    faces = detect_faces(crowd, "mtcnn")
     assert len(faces) == 50
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
     cells = {(int(x // 192), int(y // 192)) for x, y in (face.center for face in faces)}
@@ -65,12 +65,12 @@ def test_no_face(astronaut: np.ndarray) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 500, 3), (11, 7, 3), (3000, 2, 3)])
 def test_pictures_too_small_for_a_face(shape: tuple[int, int, int]) -> None:
-    for detector in ("mtcnn", "dlib"):
+    for detector in ("network", "mtcnn", "dlib"):
         assert detect_faces(np.zeros(shape, np.uint8), detector) == []
 
 
 def test_dlib_finds_it_too(astronaut: np.ndarray) -> None:
-    (ours,) = detect_faces(astronaut)
+    (ours,) = detect_faces(astronaut, "mtcnn")
     (face,) = detect_faces(astronaut, "dlib", min_size=60)
     assert np.isnan(face.points5).all()
     assert np.linalg.norm(np.subtract(face.center, ours.center)) < 0.2 * ours.size
@@ -85,23 +85,23 @@ def test_dlib_cnn_finds_it_too(astronaut: np.ndarray) -> None:
 
 
 def test_a_higher_threshold_keeps_fewer(astronaut: np.ndarray) -> None:
-    loose = detect_faces(astronaut, threshold=0.01)
-    strict = detect_faces(astronaut, threshold=0.9)
+    loose = detect_faces(astronaut, "mtcnn", threshold=0.01)
+    strict = detect_faces(astronaut, "mtcnn", threshold=0.9)
     assert len(loose) >= len(strict) == 1
-    assert detect_faces(astronaut, min_size=400) == []
+    assert detect_faces(astronaut, "mtcnn", min_size=400) == []
     assert THRESHOLDS["mtcnn"] < 0.9
 
 
 def test_views_and_read_only_pictures(astronaut: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:
     frozen = np.ascontiguousarray(astronaut[:, ::-1])
     frozen.setflags(write=False)
-    (face,) = detect_faces(frozen[:, ::-1])
-    assert face.box == detect_faces(astronaut)[0].box
+    (face,) = detect_faces(frozen[:, ::-1], "mtcnn")
+    assert face.box == detect_faces(astronaut, "mtcnn")[0].box
     assert not recwarn.list
 
 
 def test_same_answer_every_time(astronaut: np.ndarray) -> None:
-    (first,), (second,) = detect_faces(astronaut), detect_faces(astronaut)
+    (first,), (second,) = detect_faces(astronaut, "mtcnn"), detect_faces(astronaut, "mtcnn")
     assert first.box == second.box
     np.testing.assert_array_equal(first.points5, second.points5)
 

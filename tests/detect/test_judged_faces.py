@@ -68,3 +68,18 @@ def test_score_grows_with_both() -> None:
     assert (np.diff(joint_score(odds, np.zeros(9))) > 0).all()
     assert (np.diff(joint_score(np.zeros(9), odds)) > 0).all()
     assert joint_score(np.array([8.0]), np.array([8.0]))[0] > 0.99
+
+
+def test_as_shipped(astronaut: np.ndarray) -> None:
+    (face,) = detect_faces(astronaut)
+    assert np.linalg.norm(MIDDLE - face.center) < 0.2 * face.size
+    assert face.score > 0.9
+    assert detect_faces(np.full((200, 300, 3), 127, np.uint8)) == []
+    assert detect_faces(np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)) == []
+    assert detect_faces(np.ascontiguousarray(astronaut[300:])) == []
+
+
+def test_a_row_of_faces_best_first(astronaut: np.ndarray) -> None:
+    faces = detect_faces(np.tile(astronaut[30:222, 130:322], (1, 3, 1)))
+    assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
+    assert sorted(int(face.center[0] // 192) for face in faces) == [0, 1, 2]

