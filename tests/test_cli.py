@@ -320,7 +320,8 @@ def test_assets_verify_finds_damage(monkeypatch, tmp_path, capsys):
 def test_doctor_says_what_is_there(capsys):
     code = main(["doctor"])
     said = capsys.readouterr().out
-    for words in ("Python", "torch", "CPU kernels", "CUDA", "model head", "model face_points", "dlib's landmarks", "numpy"):
+    parts = "Python", "torch", "CPU kernels", "CUDA", "model head", "model face_points", "dlib's landmarks", "numpy"
+    for words in parts:
         assert words in said
     assert code == (1 if "\n!! " in said else 0)
 

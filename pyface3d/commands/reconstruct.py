@@ -59,8 +59,8 @@ class Command:
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
     detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
-    """Face detector: MTCNN's candidates judged by our network, MTCNN alone; dlib finds frontal faces, dlib-cnn needs the
-    extra [dlib-models]."""
+    """Face detector: MTCNN's candidates judged by our network, or MTCNN alone; dlib finds frontal faces, dlib-cnn needs
+    the extra [dlib-models]."""
     predictor: Literal["network", "dlib"] = "network"
     """Landmark predictor: ours, or dlib (extra [dlib-models], research use)."""
     max_faces: Annotated[int, arg(metavar="N")] = 10

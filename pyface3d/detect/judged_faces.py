@@ -14,7 +14,7 @@ from pyface3d.detect.face import Face
 from pyface3d.detect.face_points import load_face_points
 from pyface3d.detect.mtcnn import load_mtcnn
 
-CANDIDATES = (-1.0, -1.0, -2.0)
+CANDIDATES = (0.0, -1.0, -2.0)
 """Least log-odds of MTCNN's three stages for a candidate."""
 
 # Log-odds of a face: both log-odds weighted, and a constant. Fitted by logistic regression on candidates in photos of

@@ -65,7 +65,7 @@ def reconstruct(
         fit: ``"none"`` poses the mean face, ``"landmarks"`` fits shape and expression to the 68 points, ``"full"``
             refines pose, shape, light and albedo on the pixels.
         detector: see `detect_faces`.
-        predictor: see `landmarks68`; ``"network"`` gives dense points and coefficients too, which the fit uses where
+        predictor: see `landmarks68`; ``"network"`` gives dense points and an identity too, which the fit uses where
             ``model`` has these points.
         max_faces: keep the best so many; None keeps all.
         focal: focal length in pixels where known (EXIF); None assumes a usual one.
@@ -103,17 +103,18 @@ class _Found:
     prediction: FacePrediction | None
     timings: dict[str, float]
 
-    def dense(self, model: FaceModel, coefficients: bool) -> DenseLandmarks | None:
-        """The network's dense points for a fit of ``model``, and its coefficients where wanted."""
+    def dense(self, model: FaceModel, identity: bool) -> DenseLandmarks | None:
+        """The network's dense points for a fit of ``model``, and its identity where wanted.
+
+        Its expression is left out: where the picture says little it is the mean of the training faces, a smile with open
+        lips, which nobody behind a face mask should be given.
+        """
         if self.prediction is None or not has_dense_points(model):
             return None
         said = self.prediction
         widened = said.sigma / (_HIDDEN_SHARE + (1 - _HIDDEN_SHARE) * said.visible)
         points, sigma = torch.from_numpy(said.points[68:])[None], torch.from_numpy(widened[68:])[None]
-        if not coefficients:
-            return DenseLandmarks(points, sigma)
-        identity, expression = torch.from_numpy(said.identity)[None], torch.from_numpy(said.expression)[None]
-        return DenseLandmarks(points, sigma, identity, expression)
+        return DenseLandmarks(points, sigma, torch.from_numpy(said.identity)[None] if identity else None)
 
 
 def _find(
@@ -168,12 +169,12 @@ def _reconstruct_face(
             landmark_fit = fit_landmarks(
                 *(model, points, sigma, height, width),
                 focal=focal,
-                dense=found.dense(model, coefficients=False),
+                dense=found.dense(model, identity=False),
                 identity_weight=_POSE_ONLY,
                 expression_weight=_POSE_ONLY,
             )
         else:
-            dense = found.dense(model, coefficients=True)
+            dense = found.dense(model, identity=True)
             landmark_fit = fit_landmarks(model, points, sigma, height, width, focal=focal, dense=dense)
     window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
     pixels = torch.from_numpy(image[window.rows, window.columns]).to(device)

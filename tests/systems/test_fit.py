@@ -115,10 +115,10 @@ def test_hidden_dense_points_count_less(portrait):
     """What the network calls hidden goes into the fit with up to twice its deviation."""
     (found,) = _find(portrait, None, "network", "network", 1, "cpu")
     head = load_face_model("head")
-    dense = found.dense(head, coefficients=True)
+    dense = found.dense(head, identity=True)
     ratio = dense.sigma[0].numpy() / found.prediction.sigma[68:]
     visible = found.prediction.visible[68:]
     assert (ratio >= 1).all() and (ratio <= 2).all()
     assert (np.diff(ratio[np.argsort(-visible)]) > -1e-4).all()
     np.testing.assert_allclose(dense.identity[0], found.prediction.identity)
-    assert found.dense(head, coefficients=False).identity is None
+    assert found.dense(head, identity=False).identity is None
