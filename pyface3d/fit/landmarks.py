@@ -48,6 +48,9 @@ IDENTITY_WEIGHT = 2.0
 """Weight of the identity prior unless told."""
 DENSE_FLOOR = 0.01
 """Least σ of a dense point, in the same unit; these are vertices, defined by the mesh itself."""
+JAW_WIDENED = 2.0
+"""Factor on the σ of jaw points where dense points are known: annotators space them evenly along the outline, the
+model's slide on lines of their own, and vertices of the jaw are among the dense points."""
 DENSE_WIDENED = 2.0
 """Factor on the σ of dense points, see `docs/fit.md`."""
 
@@ -131,6 +134,8 @@ def fit_landmarks(
         spread = torch.hypot(spread, _floors(sparse, spread, sigma_floor) * eye_distance.clamp_min(1e-3)[:, None])
         # Dense points come from one network and err together: each counts for less than a measurement of its own.
         spread[:, NUM_POINTS:] *= DENSE_WIDENED
+        if dense is not None:
+            spread[:, :NUM_JAW] *= JAW_WIDENED
 
         camera = Camera.centered(_focal(focal, scale, height, width), height, width)
         distance = camera.focal / scale.clamp_min(1e-9)

@@ -106,8 +106,8 @@ class _Found:
     def dense(self, model: FaceModel, identity: bool) -> DenseLandmarks | None:
         """The network's dense points for a fit of ``model``, and its identity where wanted.
 
-        Its expression is left out: where the picture says little it is the mean of the training faces, a smile with open
-        lips, which nobody behind a face mask should be given.
+        Its expression is left out: where the picture says little it is the mean of the training faces, a smile with
+        open lips, which nobody behind a face mask should be given.
         """
         if self.prediction is None or not has_dense_points(model):
             return None
