@@ -1,6 +1,6 @@
 """Fit the embedded head to the landmarks of real photos and say how good, and how human, the faces are.
 
-    python scripts/check_fit.py FOLDER [--model head] [--splits 8] [--json OUT]
+    python scripts/check_fit.py FOLDER [--model head] [--predictor network] [--splits 8] [--json OUT]
 
 For every photo: mean landmark error in % of the inter-ocular distance (outer eye corners in the picture), size of the
 identity coefficients, distance between the pupils, and lip and lid triangles that are flipped or cross. Then the error
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.detect import detect_faces, landmarks68
+from pyface3d.detect.landmarks import PREDICTOR, PREDICTORS
 from pyface3d.errors import Pyface3dError
 from pyface3d.face_models import FaceModel, load_face_model
 from pyface3d.fit import LandmarkFit, check_plausibility, fit_landmarks
@@ -40,7 +41,7 @@ class Photo:
         return float((self.points[0, 36] - self.points[0, 45]).norm())
 
 
-def read_photo(path: Path) -> Photo | None:
+def read_photo(path: Path, predictor: str = PREDICTOR) -> Photo | None:
     """The best face of a picture; a picture without one is named and gives None."""
     try:
         image = read_image(path)
@@ -51,7 +52,7 @@ def read_photo(path: Path) -> Photo | None:
     if not faces:
         print(f"{path.name}: no face found")
         return None
-    points, sigma = landmarks68(image, faces[0])
+    points, sigma = landmarks68(image, faces[0], predictor)
     return Photo(path.name, torch.as_tensor(points)[None], torch.as_tensor(sigma)[None], *image.shape[:2])
 
 
@@ -124,10 +125,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="head")
+    parser.add_argument("--predictor", choices=PREDICTORS, default=PREDICTOR)
     parser.add_argument("--splits", type=int, default=8)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    found = [read_photo(path) for path in sorted(arguments.folder.iterdir())]
+    found = [read_photo(path, arguments.predictor) for path in sorted(arguments.folder.iterdir())]
     photos = [photo for photo in found if photo is not None]
     report = check(load_face_model(arguments.model), photos, arguments.splits)
     if arguments.json:
