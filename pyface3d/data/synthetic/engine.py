@@ -25,7 +25,7 @@ from pyface3d.data.synthetic.objects import COMPANY_SCALE
 from pyface3d.data.synthetic.occluders import STAGE as OCCLUSION
 from pyface3d.data.synthetic.occluders import draw_occluders
 from pyface3d.data.synthetic.portraits import STAGE as REFRAMING
-from pyface3d.data.synthetic.portraits import Portraits, framed_anew
+from pyface3d.data.synthetic.portraits import FaceLabels, Portraits, framed_anew
 from pyface3d.data.synthetic.rendering import FacePictures, Scene, make_scene, render_faces
 from pyface3d.data.synthetic.skins import Skins, draw_skins
 from pyface3d.data.synthetic.wear import Part, draw_wear, wear_mesh
@@ -44,33 +44,16 @@ PART_NAMES = (
 """Labels of the map ``parts`` by number."""
 
 _WORN = len(PART_NAMES) - len(Part)
-_LABELS = (
-    "points68",
-    "points68_3d",
-    "dense",
-    "visible68",
-    "visible_dense",
-    "rotation",
-    "identity",
-    "expression",
-    "coefficients_known",
-)
+_MAPS = ("depth", "normals", "relief", "parts", "albedo", "light", "occluder")
 
 
-@dataclass(frozen=True)
-class FaceBatch:
-    """B synthetic photos, crops of S × S pixels whose first pixel's middle is (0.5, 0.5), and what they show.
+@dataclass(frozen=True, eq=False)
+class FaceBatch(FaceLabels):
+    """B synthetic photos and what they show.
 
     Attributes:
         image: sRGB, (B, 3, S, S) uint8.
-        is_face: False where the crop holds no face to be found; all labels below are void there, (B,) bool.
-        points68: the iBUG points as annotators set them (the jaw where the face ends), px, (B, 68, 2).
-        points68_3d: the same points fixed on the face, px and depth mm, (B, 68, 3).
-        dense: the dense points of `face_models.dense_points`, px, (B, 320, 2).
-        visible68, visible_dense: inside the frame, in front of everything, not occluded, (B, 68) and (B, 320) bool.
-        rotation: model frame to camera frame as seen along the ray through the crop's middle, (B, 3, 3).
-        identity, expression: coefficients of `head`, (B, 70) and (B, 52); for people of other models the nearest.
-        coefficients_known: False where ``identity`` is only the nearest, (B,) bool.
+        is_face: False where the crop holds no face to be found; all labels are void there, (B,) bool.
         maps: on request, in the crop's resolution: ``depth`` mm (B, S, S), ``normals`` camera frame (B, S, S, 3),
             ``relief`` mm, ``parts`` (numbers into `PART_NAMES`), ``occluder`` bool, ``albedo`` and ``light``
             linear RGB.
@@ -78,15 +61,6 @@ class FaceBatch:
 
     image: Tensor
     is_face: Tensor
-    points68: Tensor
-    points68_3d: Tensor
-    dense: Tensor
-    visible68: Tensor
-    visible_dense: Tensor
-    rotation: Tensor
-    identity: Tensor
-    expression: Tensor
-    coefficients_known: Tensor
     maps: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -130,7 +104,13 @@ class SyntheticFaces:
         self._lately: dict[int, Portraits] = {}
 
     def batch(self, start: int, count: int, maps: Sequence[str] = ()) -> FaceBatch:
-        """Samples ``start`` to ``start + count - 1`` of the sequence."""
+        """Samples ``start`` to ``start + count - 1`` of the sequence, with the ``maps`` named.
+
+        Raises:
+            InputError: a map is unknown, or maps are wanted of later shots.
+        """
+        if unknown := [name for name in maps if name not in _MAPS]:
+            raise InputError(f"maps must be of {', '.join(_MAPS)}, got {', '.join(unknown)}")
         indices = list(range(start, start + count))
         with torch.no_grad():
             return self._batch(indices, maps)
@@ -157,9 +137,10 @@ class SyntheticFaces:
             filled[~is_face] = 0
             return filled
 
-        labels = {name: spread(getattr(shot, name)) for name in _LABELS}
-        maps_spread = {name: spread(value) for name, value in shot.maps.items()}
-        return FaceBatch(image=image, is_face=is_face, maps=maps_spread, **labels)
+        known = {name: spread(value) for name, value in shot.labels().items()}
+        return FaceBatch(
+            **known, image=image, is_face=is_face, maps={name: spread(value) for name, value in shot.maps.items()}
+        )
 
     def _person(self, index: int) -> tuple[int, int]:
         """Who is on sample ``index``, and the how manieth shot of them it is."""
@@ -169,8 +150,7 @@ class SyntheticFaces:
     def _portraits(self, numbers: list[int]) -> Portraits:
         """People by number, those photographed lately from memory."""
         missing = [number for number in dict.fromkeys(numbers) if number not in self._lately]
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
+        for chunk in _chunks(missing):
             self._lately.update(zip(chunk, self._portray(self._render(chunk)).rows()))
         found = Portraits.joined([self._lately[number] for number in numbers])
         for number in list(self._lately)[: -2 * _BLOCK]:
@@ -211,15 +191,20 @@ class SyntheticFaces:
         """People for backgrounds, and for what covers: linear RGB and cover, (N, 4, S, S)."""
         if not self._company:
             return None
-        numbers = [_COMPANY + i for i in range(_NUM_COMPANY)]
-        chunks = [numbers[i : i + _CHUNK] for i in range(0, _NUM_COMPANY, _CHUNK)]
+        chunks = _chunks([_COMPANY + i for i in range(_NUM_COMPANY)])
         layers = torch.cat([_layer(self._render(chunk, COMPANY_SCALE).pictures) for chunk in chunks])
         return layers.permute(0, 3, 1, 2).contiguous()
 
     def _photos(self, indices: list[int], maps: Sequence[str]) -> FaceBatch:
         numbers, shots = zip(*(self._person(index) for index in indices))
         again = torch.tensor(shots, device=self.device) > 0
-        portraits = framed_anew(self._portraits(list(numbers)), self._rngs(indices, REFRAMING), again)
+        drawn: dict[str, Tensor] = {}
+        if maps:
+            if any(shots):
+                raise InputError("maps are known where shots=1 only; make another SyntheticFaces for them")
+            portraits, drawn = self._with_maps(list(numbers), [name for name in maps if name != "occluder"])
+        else:
+            portraits = framed_anew(self._portraits(list(numbers)), self._rngs(indices, REFRAMING), again)
         behind = backgrounds.draw_backgrounds(
             self.assets, self._rngs(indices, backgrounds.STAGE), 2 * self.size, self.device, self._others
         )
@@ -237,49 +222,31 @@ class SyntheticFaces:
             )
             scene, hidden = occlusion.over(scene), occlusion.cover
         photo = cameras.photograph(self._rngs(indices, cameras.STAGE), scene.permute(0, 3, 1, 2).contiguous())
-        return FaceBatch(
-            image=_bytes(photo),
-            is_face=torch.ones(len(indices), dtype=torch.bool, device=self.device),
-            points68=portraits.points68,
-            points68_3d=portraits.points68_3d,
-            dense=portraits.dense,
-            visible68=portraits.visible68 & ~_covered(hidden, portraits.points68),
-            visible_dense=portraits.visible_dense & ~_covered(hidden, portraits.dense),
-            rotation=portraits.rotation,
-            identity=portraits.identity,
-            expression=portraits.expression,
-            coefficients_known=portraits.coefficients_known,
-            maps=self._maps(maps, list(numbers), again, hidden) if maps else {},
-        )
+        if "occluder" in maps:
+            drawn["occluder"] = hidden > _HIDDEN
+        seen = {
+            "visible68": portraits.visible68 & ~_covered(hidden, portraits.points68),
+            "visible_dense": portraits.visible_dense & ~_covered(hidden, portraits.dense),
+        }
+        is_face = torch.ones(len(indices), dtype=torch.bool, device=self.device)
+        return FaceBatch(**(portraits.labels() | seen), image=_bytes(photo), is_face=is_face, maps=drawn)
 
     def _empty(self, indices: list[int]) -> Tensor:
         rngs = self._rngs(indices, negatives.STAGE)
         scene = negatives.draw_negatives(self.assets, rngs, self.size, self.device, self._others)
         return _bytes(cameras.photograph(self._rngs(indices, cameras.STAGE), scene))
 
-    def _maps(self, names: Sequence[str], numbers: list[int], again: Tensor, hidden: Tensor) -> dict[str, Tensor]:
-        if bool(again.any()):
-            raise InputError("maps are known where shots=1 only; make another SyntheticFaces for them")
-        pictures = self._render(numbers).pictures
-        known = {
-            "depth": lambda: pictures.fragments.depth,
-            "normals": lambda: pictures.maps["normals"],
-            "relief": lambda: pictures.maps["relief"],
-            "albedo": lambda: pictures.maps["albedo"],
-            "light": lambda: pictures.light,
-            "parts": lambda: self._parts(pictures),
-        }
-        found = {}
-        for name in names:
-            if name == "occluder":
-                found[name] = hidden > _HIDDEN
-            elif name in known:
-                # The nearest pixel rather than a mean: labels do not mix, and depths of two surfaces neither.
-                nearest = ((torch.arange(self.size, device=self.device) + 0.5) * views.RENDER_SCALE).long()
-                found[name] = known[name]()[:, nearest][:, :, nearest]
-            else:
-                raise InputError(f"maps must be of {', '.join([*known, 'occluder'])}, got {name!r}")
-        return found
+    def _with_maps(self, numbers: list[int], names: list[str]) -> tuple[Portraits, dict[str, Tensor]]:
+        """People rendered anew, and the maps ``names`` of them."""
+        shown = [self._render(chunk) for chunk in _chunks(numbers)]
+        maps = {name: torch.cat([self._map(name, one.pictures) for one in shown]) for name in names}
+        return Portraits.joined([self._portray(one) for one in shown]), maps
+
+    def _map(self, name: str, pictures: FacePictures) -> Tensor:
+        # The nearest pixel rather than a mean: labels do not mix, and depths of two surfaces neither.
+        nearest = ((torch.arange(self.size, device=self.device) + 0.5) * views.RENDER_SCALE).long()
+        values = {"depth": pictures.fragments.depth, "light": pictures.light, **pictures.maps}
+        return (self._parts(pictures) if name == "parts" else values[name])[:, nearest][:, :, nearest]
 
     def _parts(self, pictures: FacePictures) -> Tensor:
         """What is under every pixel, uint8: 0 nothing, 1 … regions of the head in `PART_NAMES`, then the wear."""
@@ -303,6 +270,10 @@ class _Rendered:
     views: views.Views
     skins: Skins
     pictures: FacePictures
+
+
+def _chunks(numbers: list[int]) -> list[list[int]]:
+    return [numbers[start : start + _CHUNK] for start in range(0, len(numbers), _CHUNK)]
 
 
 def _layer(pictures: FacePictures) -> Tensor:

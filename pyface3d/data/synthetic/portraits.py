@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -17,16 +17,19 @@ _CLOSER = 0.7  # share of further shots scaled up until nothing beyond the portr
 
 
 @dataclass(frozen=True, eq=False)
-class Portraits:
-    """B people as rendered; see `engine.FaceBatch` for the labels.
+class FaceLabels:
+    """What is known of B faces in crops of S × S pixels, the first pixel's middle at (0.5, 0.5).
 
     Attributes:
-        layer: linear RGB, not premultiplied, and cover, (B, S, S, 4).
-        tone: mean colour of the skin, linear RGB albedo, (B, 3).
+        points68: the iBUG points as annotators set them (the jaw where the face ends), px, (B, 68, 2).
+        points68_3d: the same points fixed on the face, px and depth mm, (B, 68, 3).
+        dense: the dense points of `face_models.dense_points`, px, (B, 320, 2).
+        visible68, visible_dense: inside the frame, in front of everything, not occluded, (B, 68) and (B, 320) bool.
+        rotation: model frame to camera frame as seen along the ray through the crop's middle, (B, 3, 3).
+        identity, expression: coefficients of `head`, (B, 70) and (B, 52); for people of other models the nearest.
+        coefficients_known: False where ``identity`` is only the nearest, (B,) bool.
     """
 
-    layer: Tensor
-    tone: Tensor
     points68: Tensor
     points68_3d: Tensor
     dense: Tensor
@@ -36,6 +39,23 @@ class Portraits:
     identity: Tensor
     expression: Tensor
     coefficients_known: Tensor
+
+    def labels(self) -> dict[str, Tensor]:
+        """These fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(FaceLabels)}
+
+
+@dataclass(frozen=True, eq=False)
+class Portraits(FaceLabels):
+    """B people as rendered, with their labels.
+
+    Attributes:
+        layer: linear RGB, not premultiplied, and cover, (B, S, S, 4).
+        tone: mean colour of the skin, linear RGB albedo, (B, 3).
+    """
+
+    layer: Tensor
+    tone: Tensor
 
     def __len__(self) -> int:
         return len(self.layer)
@@ -54,6 +74,8 @@ class Portraits:
 
 def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again: Tensor) -> Portraits:
     """The portraits turned, scaled and moved in the crop, where ``again`` (B,) is True."""
+    if not bool(again.any()):
+        return portraits
     drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(portraits.layer)
     turn, zoom, right, down = drawn.mul(again[:, None]).unbind(1)
     size = portraits.layer.shape[1]
@@ -72,18 +94,15 @@ def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again
     flat, depth = portraits.points68_3d.split([2, 1], -1)
     spin = torch.zeros_like(portraits.rotation)
     spin[:, :2, :2], spin[:, 2, 2] = turned, 1
-    return Portraits(
+    return replace(
+        portraits,
         layer=torch.where(again[:, None, None, None], _warped(portraits.layer, scaled, middle), portraits.layer),
-        tone=portraits.tone,
         points68=points68,
         points68_3d=torch.cat([moved(flat), depth], -1),
         dense=dense,
         visible68=portraits.visible68 & inside(points68),
         visible_dense=portraits.visible_dense & inside(dense),
         rotation=(spin[:, :, :, None] * portraits.rotation[:, None]).sum(2),
-        identity=portraits.identity,
-        expression=portraits.expression,
-        coefficients_known=portraits.coefficients_known,
     )
 
 

@@ -93,6 +93,10 @@ def test_maps_agree_with_the_labels(assets):
     names = ("depth", "normals", "relief", "albedo", "light", "parts", "occluder")
     batch = faces.batch(0, 6, maps=names)
     assert set(batch.maps) == set(names)
+    without = faces.batch(0, 6)
+    torch.testing.assert_close(without.points68, batch.points68, atol=1e-4, rtol=1e-4)
+    assert torch.equal(without.visible_dense, batch.visible_dense)
+    assert (without.image == batch.image).float().mean() > 0.995, "maps change nothing of the sample"
     head = (batch.maps["parts"] > 0) & (batch.maps["parts"] < len(PART_NAMES) - 16)
     pixel = batch.points68.long().clamp(0, 63)
     sample = torch.arange(6)[:, None].expand(-1, 68)
