@@ -1,0 +1,36 @@
+"""What a pixel of a face's picture shows: the classes of label maps, by number.
+
+The order is our own; maps of other programs come in other orders and are converted where they are read.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class FacePart(IntEnum):
+    """Classes of a label map, as stored in its pixels (uint8)."""
+
+    BACKGROUND = 0
+    SKIN = 1  # of the face, forehead up to the hair, jaw down to the neck; beard and stubble too
+    BROW = 2
+    EYE = 3  # between the lids; also seen through a clear lens
+    NOSE = 4
+    LIP = 5
+    MOUTH = 6  # between the lips: teeth, tongue
+    HAIR = 7  # of the head
+    GLASSES = 8  # frames and lenses
+    OCCLUDER = 9  # hands, masks, hats, things, cloth over the face
+    NECK = 10  # neck and clothes
+    EAR = 11
+
+
+VISIBLE_FACE: tuple[FacePart, ...] = (
+    FacePart.SKIN,
+    FacePart.BROW,
+    FacePart.EYE,
+    FacePart.NOSE,
+    FacePart.LIP,
+    FacePart.MOUTH,
+)
+"""Classes that are the face itself: what a fit may compare and a texture may take."""
