@@ -21,8 +21,8 @@ class LossWeights:
     likelihood: float = 1.0  # that of their Gaussians
     visible: float = 0.15
     rotation: float = 2.0
-    vertices: float = 0.08
-    identity: float = 0.02
+    vertices: float = 0.15
+    identity: float = 0.1
     expression: float = 0.5
     score: float = 0.3
 

@@ -26,7 +26,7 @@ def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     along, across = canvas.brow_along, canvas.brow_across
     bare = draws.chance(_BARE_SHARE)
     density = torch.where(bare, draws.uniform(0.0, 0.15), draws.uniform(0.3, 1.3).clamp_max(1.0) ** 0.5)
-    thickness = 4.0 * draws.normal(0.28).exp()
+    thickness = 4.5 * draws.normal(0.28).exp()
     arch, shift = draws.normal(0.7).reshape(size), draws.normal(0.6).reshape(size)
     start, end = draws.normal(0.05).reshape(size) - 0.03, 1.0 + draws.normal(0.06).reshape(size)
     taper, lean = draws.uniform(0.15, 0.7).reshape(size), draws.normal(0.2).reshape(size)

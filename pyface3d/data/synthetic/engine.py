@@ -170,7 +170,7 @@ class SyntheticFaces:
             rotation=shown.views.seen,
             identity=shown.people.identity,
             expression=shown.people.expression,
-            coefficients_known=shown.people.source == people.HEAD,
+            coefficients_known=shown.people.source != people.CHILD,
         )
 
     def _render(self, indices: list[int], wider: float = 1.0) -> _Rendered:
@@ -178,7 +178,7 @@ class SyntheticFaces:
         seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size).wider(wider)
         skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device)
         lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device, skins.tone)
-        wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk)
+        wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk, skins.hair)
         return _Rendered(folk, seen, skins, render_faces(folk, skins, wear, lights, seen, self.scene))
 
     @cached_property

@@ -27,7 +27,7 @@ class FaceLabels:
         visible68, visible_dense: inside the frame, in front of everything, not occluded, (B, 68) and (B, 320) bool.
         rotation: model frame to camera frame as seen along the ray through the crop's middle, (B, 3, 3).
         identity, expression: coefficients of `head`, (B, 70) and (B, 52); for people of other models the nearest.
-        coefficients_known: False where ``identity`` is only the nearest, (B,) bool.
+        coefficients_known: False for children, whose proportions the coefficients leave out, (B,) bool.
     """
 
     points68: Tensor

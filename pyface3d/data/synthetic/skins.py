@@ -128,7 +128,7 @@ def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Te
     melanin = draws.random()
     tone = lab_to_linear(skin_lab(melanin, draws.normal(1.0), draws.normal(1.0)))
     hair = draw_hair(draws, melanin)
-    skin_hair = hair * draws.uniform(0.3, 0.9)[:, None]  # brows and beards are mostly darker than the hair
+    skin_hair = hair * draws.uniform(0.25, 0.8)[:, None]  # brows and beards are mostly darker than the hair
 
     first, second = draws.integer(len(studio.detail)), draws.integer(len(studio.detail))
     share, contrast = draws.random(), draws.uniform(0.35, 1.15)

@@ -24,6 +24,7 @@ _HEADGEAR = ("none", "cap", "beanie", "wide", "helmet", "headscarf", "hood", "ba
 _HEADGEAR_SHARES = (0.81, 0.045, 0.03, 0.02, 0.01, 0.035, 0.015, 0.005, 0.015, 0.015)
 _SCARF_SHARE = 0.07
 _SUIT_SHARE = 0.14
+_OTHER_COLOR_SHARE = 0.1  # of hair that is not the colour of the brows: dyed, faded, grey
 _ABSENT = (0.0, 10.0, -75.0)  # inside the skull
 
 
@@ -123,13 +124,16 @@ def _make_mesh(patch: beard.BeardPatch) -> WearMesh:
     return WearMesh(all_faces, all_parts, torch.cat(vertex_part), soft, solid_faces)
 
 
-def draw_choices(rngs: list[np.random.Generator], device: torch.device) -> WearDraws:
-    """What B people wear, from one generator each."""
+def draw_choices(rngs: list[np.random.Generator], device: torch.device, hairs: Tensor | None = None) -> WearDraws:
+    """What B people wear, from one generator each; ``hairs`` (B, 3): linear RGB of their hair, else drawn too."""
     rows: dict[str, list[Any]] = {name: [] for name in WearDraws.__dataclass_fields__}
-    for rng in rngs:
+    colors = [None] * len(rngs) if hairs is None else list(hairs.double().cpu().numpy())
+    for rng, color in zip(rngs, colors, strict=True):
         gear = _HEADGEAR[rng.choice(len(_HEADGEAR), p=_HEADGEAR_SHARES)]
         covered = gear in drapes.HOODS[1:]
         own = hair.draw_one(rng, "short" if covered and rng.random() < 0.8 else "bald" if covered else None)
+        if color is not None and rng.random() > _OTHER_COLOR_SHARE:
+            own["color"] = color
         rows["hair"].append(own)
         rows["hat"].append(hats.draw_one(rng, gear if gear in hats.HATS else "none"))
         scarf = rng.random() < _SCARF_SHARE
@@ -144,9 +148,9 @@ def draw_choices(rngs: list[np.random.Generator], device: torch.device) -> WearD
         rows["beard"].append(beard.draw_one(rng, BEARD_SHARE * beards))
         loose = style not in ("bald", "receding", "crown_bald") and not covered
         rows["strands"].append(strands.draw_one(rng, loose))
-        look, color = looks.draw_one(rng, own, dark, suit)
+        look, painted = looks.draw_one(rng, own, dark, suit)
         rows["look"].append(look)
-        rows["color"].append(color)
+        rows["color"].append(painted)
 
     def tensor(values: list[np.ndarray]) -> Tensor:
         return torch.as_tensor(np.stack(values), dtype=torch.float32, device=device)
@@ -188,16 +192,23 @@ def _worn(draws: WearDraws) -> Tensor:
     return torch.stack([by_part[part] for part in Part], dim=1)
 
 
-def place_wear(model: LinearFaceModel, rngs: list[np.random.Generator], neutral: Tensor, verts: Tensor) -> Wear:
+def place_wear(
+    model: LinearFaceModel,
+    rngs: list[np.random.Generator],
+    neutral: Tensor,
+    verts: Tensor,
+    hairs: Tensor | None = None,
+) -> Wear:
     """Draws and places the wear of B people.
 
     Args:
         rngs: one generator for each; the same generator gives the same wear whatever the batch.
         neutral: heads without expression, (B, V, 3) mm, model frame.
         verts: the same heads with expression, (B, V, 3).
+        hairs: linear RGB of the hair that grows on their skins, (B, 3); most have the same on their heads.
     """
     geometry = wear_geometry(model)
-    draws = draw_choices(rngs, neutral.device)
+    draws = draw_choices(rngs, neutral.device, hairs)
     worn, vertex_part = _worn(draws), geometry.mesh.vertex_part
     blocks = _place(draws, worn, geometry, neutral, verts)
     inside = neutral.new_tensor(_ABSENT)
@@ -299,9 +310,11 @@ def wear_mesh(assets: Mapping[str, Tensor]) -> WearMesh:
     return wear_geometry(_model(assets)).mesh
 
 
-def draw_wear(assets: Mapping[str, Tensor], rngs: list[np.random.Generator], people: Any) -> Wear:
+def draw_wear(
+    assets: Mapping[str, Tensor], rngs: list[np.random.Generator], people: Any, hairs: Tensor | None = None
+) -> Wear:
     """The wear of ``people`` (fields ``neutral`` and ``verts``, (B, V, 3) mm); see `place_wear`."""
-    return place_wear(_model(assets), rngs, people.neutral, people.verts)
+    return place_wear(_model(assets), rngs, people.neutral, people.verts, hairs)
 
 
 def _model(assets: Mapping[str, Tensor]) -> LinearFaceModel:
