@@ -179,3 +179,11 @@ def test_shares_of_what_is_worn(model):
     assert 0.07 < float((draws.beard.kind > 0).float().mean()) < 0.2
     assert float((draws.hair.style == 0).float().mean()) < 0.14
     assert len(draws.hair.style.unique()) == len(HAIR_STYLES)
+
+
+def test_most_heads_have_the_hair_that_grows_on_their_skin(model):
+    rngs = [np.random.default_rng([2, i]) for i in range(300)]
+    hairs = torch.rand(300, 3, generator=torch.Generator().manual_seed(0))
+    draws = draw_choices(rngs, torch.device("cpu"), hairs)
+    same = (draws.hair.color - hairs).abs().amax(1) < 1e-6
+    assert 0.84 < float(same.float().mean()) < 0.96
