@@ -109,8 +109,7 @@ def _face(places: Tensor, flesh: Tensor, uneven: Tensor, skin: Skin, marks: Tens
 
     strokes = 0.8 + 0.2 * torch.sin(flat[:, 0] * 4.1 + flat[:, 1] * 1.7 + 20 * uneven[:, 0])
     for brow in (marks[17:22], marks[22:27]):
-        middle = brow[:, :2] - brow.new_tensor([0.0, 1.5])
-        away = _line_distance(flat, middle)
+        away = _line_distance(flat, brow[:, :2])
         cover = (_ramp(-away, -skin.brow_width, -0.3 * skin.brow_width) * strokes)[:, None] * front
         color = color + 0.85 * cover * (skin.hair - color)
     for eye, upper in ((marks[36:42], marks[36:40]), (marks[42:48], marks[42:46])):
@@ -131,7 +130,7 @@ def _hair(places: Tensor, uneven: Tensor, marks: Tensor) -> Tensor:
     x, y, z = places[:, 0].abs(), places[:, 1], places[:, 2]
     brow, ear = marks[17:27, 1].mean(), marks[[0, 16]].mean(0)
     ragged = 60 * uneven[:, 0]
-    forehead = _ramp(y + ragged, brow + 40, brow + 48)
+    forehead = _ramp(y + ragged, brow + 45, brow + 53)
     behind = _ramp(ragged - z, 25 - ear[2], 35 - ear[2]) * _ramp(y, ear[1] - 40, ear[1] - 25)
     temple = _ramp(ragged - z, -ear[2] - 22, -ear[2] - 12) * _ramp(y, ear[1] - 5, ear[1] + 20)
     from_ear = ((y - ear[1] + 10) / 26).square() + ((z - ear[2] + 18) / 22).square()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyface3d.errors import AssetError
 from pyface3d.face_models.arrays import Field, check_index, read_arrays
 from pyface3d.face_models.base import LandmarkEmbedding
+from pyface3d.face_models.brows import middle_of_brows
 from pyface3d.face_models.contour import contour_candidates
 from pyface3d.face_models.linear import LinearFaceModel
 from pyface3d.face_models.symmetry import find_mirror
@@ -28,7 +29,8 @@ from pyface3d.ops import Topology
 NUM_VERTS = 26719
 MM_PER_CM = 10.0
 # fmt: off
-#: `idx_to_landmark_verts` of the model's vertex_indices.json: the vertex of each of the 68 iBUG points.
+#: `idx_to_landmark_verts` of the model's vertex_indices.json: the vertex of each of the 68 iBUG points, those of the
+#: brows on their upper edge (the model's own scheme "ibug68" has them in the middle, see `middle_of_brows`).
 LANDMARK_VERTS = (
     1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493, 1914,
     2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542, 1537,
@@ -163,7 +165,7 @@ def _model(path: Path, shapes: _Shapes) -> LinearFaceModel:
     skin = regions["skin"] & ~regions["ears"] & ~regions["neck"]
     contour = contour_candidates(verts, faces, skin, mirror, verts[list(LANDMARK_VERTS)])
     uvs = shapes.uvs * np.array([1.0, -1.0], np.float32) + np.array([0.0, 1.0], np.float32)
-    return LinearFaceModel(
+    model = LinearFaceModel(
         name="ict",
         template=torch.from_numpy(verts).float(),
         identity_basis=torch.from_numpy(shapes.identity * np.float32(MM_PER_CM)),
@@ -176,6 +178,7 @@ def _model(path: Path, shapes: _Shapes) -> LinearFaceModel:
         embeddings={"ibug68": _at_vertices(np.array(LANDMARK_VERTS), faces)},
         contour_candidates=torch.from_numpy(contour),
     )
+    return replace(model, embeddings={"ibug68": middle_of_brows(model)})
 
 
 def _regions(verts: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.evaluate import now, shape_methods
 from pyface3d.evaluate.ict_people import IctPeople, Lights
+from pyface3d.evaluate.ict_skin import Skin, paint
 from pyface3d.evaluate.model_span import barycentrics_of, identity_of_scan
 from pyface3d.evaluate.now import Measured, evaluate_now, summarise
 from pyface3d.evaluate.scan_distance import NOW_LANDMARKS, TriangleSurface, face_region, scan_distance
@@ -67,6 +69,19 @@ def test_truth_agrees_with_the_picture(ict):
 def _around(picture: np.ndarray, point: np.ndarray) -> np.ndarray:
     column, row = point.astype(int)
     return picture[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+
+
+def test_brows_are_painted_about_their_landmarks(people):
+    """Up and down through each inner point of a brow, the hair's middle lies on the point."""
+    skin = replace(Skin.draw(np.random.default_rng(0)), hair=torch.zeros(3), bald=True, stubble=0.0, tone=torch.ones(3))
+    marks = people._paint_marks
+    steps = torch.linspace(-9, 9, 181)
+    for index in (18, 19, 20, 23, 24, 25):
+        places = marks[index] + steps[:, None] * torch.tensor([0.0, 1.0, 0.0])
+        albedo = paint(places, torch.zeros(len(steps), dtype=torch.long), skin, marks).mean(1)
+        cover = (albedo.quantile(0.8) - albedo).clamp_min(0)
+        assert cover.max() > 0.5
+        assert abs(float((cover * steps).sum() / cover.sum())) < 0.7, index  # mm; brows are 6 to 10 mm high
 
 
 def test_scan_lies_on_the_skin_that_a_scanner_sees(people):

@@ -8,7 +8,7 @@ import torch
 
 from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models import IBUG68_FLIP, load_face_model
-from pyface3d.face_models.ict import NUM_VERTS, arkit_name
+from pyface3d.face_models.ict import LANDMARK_VERTS, NUM_VERTS, arkit_name
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,22 @@ def test_is_a_head_in_our_frame(ict):
     assert middle.abs().max() < 1e-3
     assert {"eyeBlinkLeft", "jawOpen", "mouthSmileRight"} <= set(ict.expression_names)
     assert ict.albedo_kind == "none"
+
+
+def test_brow_points_are_in_the_middle_of_the_brows(ict):
+    """As the embedded head's: half a brow's height below the kit's vertices, on the skin, between those and the lids."""
+    embedding = ict.landmarks("ibug68")
+    points = embedding.points(ict.template[None], ict.topology)[0]
+    upper_edge = ict.template[list(LANDMARK_VERTS)]
+    below = (upper_edge - points)[17:27, 1]
+    assert below.min() > 4.5 and below.max() < 6.0
+    assert ((upper_edge - points)[17:27, 0].abs() < 3).all()
+    assert torch.equal(points[27:], upper_edge[27:]) and torch.equal(points[:17], upper_edge[:17])
+    assert points[22:27, 1].min() > points[42:48, 1].max() + 5
+    corners = ict.topology.faces[embedding.faces[17:27]].long()
+    assert ict.regions["narrow_face"][corners].all()
+    torch.testing.assert_close(embedding.barycentrics.sum(1), torch.ones(68))
+    assert (embedding.barycentrics >= 0).all()
 
 
 def test_mirror_is_its_own_inverse_and_lands_on_the_other_side(ict):
