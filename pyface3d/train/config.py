@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from pyface3d.errors import InputError
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """How much each part counts. Points are in fractions of the crop's side, vertices in mm, angles in radians."""
-
-    landmarks: float = 1.0
-    dense: float = 1.0
-    distance: float = 6.0  # of the points' distance, and beside it, weighted by their deviations,
-    shape: float = 30.0  # of their distance after a similarity,
-    likelihood: float = 1.0  # that of their Gaussians
-    visible: float = 0.15
-    rotation: float = 2.0
-    vertices: float = 0.15
-    identity: float = 0.1
-    expression: float = 0.5
-    score: float = 0.3
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One run of the landmark network.
+class RunConfig:
+    """One run; networks derive their own from it.
 
     Attributes:
         steps: length of the schedule.
@@ -38,16 +24,11 @@ class TrainConfig:
         seed: of weights, samples and changes to them.
         reuse: steps that each rendered sample serves, each time changed anew; rendering costs more than a step.
         pool: rendered batches among which a step chooses.
-        frozen_stages: stem and stages of the backbone that keep their ImageNet weights.
-        trunk_norms: "frozen" keeps ImageNet's statistics in the backbone's batch norms, "batch" learns new ones.
-        variance: learn the points' deviations; without it plain distances are minimised.
-        occluders: cover faces, in rendering and in the changes.
-        warm_points: first steps without the likelihood, whose deviations would grow before the points are near.
+        frozen_stages: of the network's ``trunk``, the stem counted, that keep the weights they start with.
+        trunk_norms: "frozen" keeps the statistics in the trunk's batch norms, "batch" learns new ones.
         warm_up: steps over which the learning rates rise.
-        learning_rate, trunk_learning_rate: highest ones, of the heads and of the backbone.
+        learning_rate, trunk_learning_rate: highest ones, of the heads and of the trunk.
         weight_decay, clip, ema: of AdamW; largest norm of the gradient; decay of the averaged weights.
-        nll_beta: weighting of the likelihood, see `pyface3d.losses.gaussian_nll`.
-        weights: of the parts of the loss.
     """
 
     steps: int = 10_000
@@ -58,17 +39,12 @@ class TrainConfig:
     pool: int = 16
     frozen_stages: int = 3
     trunk_norms: str = "frozen"
-    variance: bool = True
-    occluders: bool = True
-    warm_points: int = 500
     warm_up: int = 200
     learning_rate: float = 1e-3
     trunk_learning_rate: float = 4e-4
     weight_decay: float = 0.02
     clip: float = 5.0
     ema: float = 0.999
-    nll_beta: float = 0.5
-    weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("batch", 1), ("reuse", 1), ("pool", 1), ("size", 32), ("frozen_stages", 0)):
@@ -80,15 +56,14 @@ class TrainConfig:
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
-    @staticmethod
-    def of_mapping(values: Mapping[str, Any]) -> TrainConfig:
+    @classmethod
+    def of_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Undoes ``dataclasses.asdict``.
 
         Raises:
             InputError: it has a field that there is not.
         """
-        known = {item.name for item in fields(TrainConfig)}
+        known = {item.name for item in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise InputError(f"the configuration has unknown fields {', '.join(unknown)}; it is of another version")
-        weights = LossWeights(**values.get("weights", {}))
-        return TrainConfig(**{**values, "weights": weights})
+        return cls(**values)

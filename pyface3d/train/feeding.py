@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from pyface3d.errors import Pyface3dError
-from pyface3d.train.samples import Sampler, Samples, render_samples
+from pyface3d.train.samples import Render, SampleSet
 
 _AHEAD = 2  # batches that each process keeps ready
 _PATIENCE_S = 2.0  # between looks at whether the other side is still there
@@ -28,6 +28,7 @@ class SampleFeed:
 
     Args:
         make_sampler: makes the sampler where it is used; with ``workers`` it must be picklable.
+        render: makes samples with it.
         batch: samples a batch; batch n holds the samples ``n * batch`` to ``(n + 1) * batch``.
         first: number of the first batch.
         workers: rendering processes, one thread each; 0 renders in this process (on a GPU).
@@ -37,8 +38,10 @@ class SampleFeed:
         waited_s: seconds spent so far in `next`.
     """
 
-    def __init__(self, make_sampler: Callable[[], Sampler], batch: int, first: int = 0, workers: int = 0) -> None:
-        self._batch, self._next, self.first = batch, first, first
+    def __init__(
+        self, make_sampler: Callable[[], Any], render: Render, batch: int, first: int = 0, workers: int = 0
+    ) -> None:
+        self._render, self._batch, self._next, self.first = render, batch, first, first
         self.waited_s = 0.0
         self._sampler = make_sampler() if workers == 0 else None
         # Spawned, not forked: torch's threads do not survive a fork.
@@ -46,7 +49,9 @@ class SampleFeed:
         self._queues: list[Any] = [context.Queue(maxsize=_AHEAD) for _ in range(workers)]
         self._processes = [
             context.Process(
-                target=_render_every, args=(make_sampler, batch, first + i, workers, self._queues[i]), daemon=True
+                target=_render_every,
+                args=(make_sampler, render, batch, first + i, workers, self._queues[i]),
+                daemon=True,
             )
             for i in range(workers)
         ]
@@ -65,7 +70,7 @@ class SampleFeed:
         for worker in self._processes:
             worker.join()
 
-    def next(self) -> Samples:
+    def next(self) -> SampleSet:
         """The next batch, on the sampler's device (on the CPU with ``workers``).
 
         Raises:
@@ -74,13 +79,13 @@ class SampleFeed:
         began = time.perf_counter()
         number, self._next = self._next, self._next + 1
         if self._sampler is not None:
-            samples = render_samples(self._sampler, number * self._batch, self._batch)
+            samples = self._render(self._sampler, number * self._batch, self._batch)
         else:
             samples = self._receive((number - self.first) % len(self._processes))
         self.waited_s += time.perf_counter() - began
         return samples
 
-    def _receive(self, index: int) -> Samples:
+    def _receive(self, index: int) -> SampleSet:
         while True:
             try:
                 answer = self._queues[index].get(timeout=_PATIENCE_S)
@@ -93,17 +98,21 @@ class SampleFeed:
                 continue
             if isinstance(answer, str):
                 raise Pyface3dError(f"rendering process {index} failed: {answer}")
-            return Samples.of_arrays(answer)
+            kind, arrays = answer
+            return kind.of_arrays(arrays)
 
 
-def _render_every(make_sampler: Callable[[], Sampler], batch: int, first: int, stride: int, ready: Any) -> None:
+def _render_every(
+    make_sampler: Callable[[], Any], render: Render, batch: int, first: int, stride: int, ready: Any
+) -> None:
     """Body of a rendering process: batches ``first``, ``first + stride``, … until the parent is gone."""
     torch.set_num_threads(1)
     try:
         sampler = make_sampler()
         number = first
         while True:
-            if not _put(ready, render_samples(sampler, number * batch, batch).arrays()):
+            samples = render(sampler, number * batch, batch)
+            if not _put(ready, (type(samples), samples.arrays())):
                 return
             number += stride
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The training loop of the landmark network."""
+"""The training loop of every network."""
 
 from __future__ import annotations
 
@@ -7,31 +7,55 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from pyface3d.errors import InputError, Pyface3dError
 from pyface3d.io.atomic import atomic_file
-from pyface3d.networks.face_points import NUM_LANDMARKS, FacePoints
-from pyface3d.train.augmentation import Changes, change_samples
 from pyface3d.train.checkpoints import write_checkpoint
-from pyface3d.train.config import TrainConfig
+from pyface3d.train.config import RunConfig
 from pyface3d.train.feeding import SampleFeed
-from pyface3d.train.head_tables import HeadTables
-from pyface3d.train.measures import answers, photo_measures, sample_measures
 from pyface3d.train.monitor import Monitor
-from pyface3d.train.objective import loss_parts
-from pyface3d.train.photos import PhotoSet
 from pyface3d.train.pool import SamplePool, first_batch
-from pyface3d.train.samples import Sampler, Samples
+from pyface3d.train.samples import Render
 from pyface3d.train.schedule import averaged_network, make_optimizer, set_rates, set_training
 
 CHECKPOINT = "checkpoint.pt"
 _MOST_BAD_STEPS = 25  # in a row; then the weights themselves are spoilt
 _STREAM = 77  # of random numbers for the changes, apart from those of the samples
-_PICTURES = 32
+
+
+class Task(Protocol):
+    """What a network learns. A step may depend on the samples, the generator and the step's number alone.
+
+    Attributes:
+        config: of the run.
+        render: makes its samples, see `pyface3d.train.samples`.
+    """
+
+    @property
+    def config(self) -> RunConfig: ...
+
+    @property
+    def render(self) -> Render: ...
+
+    def loss_parts(self, network: Any, samples: Any, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """Change the samples, look at them with the network: the weighted parts of the loss, their sum is minimised.
+
+        Args:
+            network: in training mode, channels last.
+            samples: rendered ones, on the network's device.
+            rng: the source of all random draws.
+            step: number of the step.
+        """
+        ...
+
+    def validate(self, network: Any, step: int, monitor: Monitor) -> dict[str, float]:
+        """Measure a network in evaluation mode on fixed samples, and draw what it finds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,24 +81,20 @@ class Trainer:
     resumed ends, on one CPU thread, with the same bits as one that was not.
 
     Args:
-        network: fresh, with ImageNet weights in its trunk, or with earlier weights.
-        config: of the run.
-        tables: of the head model.
+        network: with the weights to start from; a sub-module ``trunk`` with ``stages`` learns at a rate of its own.
+        task: what it learns.
         device: where to compute.
     """
 
-    def __init__(self, network: FacePoints, config: TrainConfig, tables: HeadTables, device: torch.device | str):
-        # Convolutions of this network are faster with channels last, on both kinds of device.
+    def __init__(self, network: nn.Module, task: Task, device: torch.device | str):
+        # Convolutions of these networks are faster with channels last, on both kinds of device.
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.config, self.device = config, torch.device(device)
-        self.tables = tables.to(device)
-        self.network.dense_mirror.copy_(tables.mirror.points[NUM_LANDMARKS:] - NUM_LANDMARKS)
-        set_training(self.network, config)
-        self.optimizer = make_optimizer(self.network, config)
-        self.averaged = averaged_network(self.network, config.ema)
+        self.task, self.config, self.device = task, task.config, torch.device(device)
+        set_training(self.network, self.config)
+        self.optimizer = make_optimizer(self.network, self.config)
+        self.averaged = averaged_network(self.network, self.config.ema)
         self.step = 0
         self.bad_steps = 0
-        self._changes = Changes() if config.occluders else Changes(covered=0.0)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -103,7 +123,7 @@ class Trainer:
         for group, fresh in zip(self.optimizer.param_groups, make_optimizer(self.network, self.config).param_groups):
             group["highest"] = fresh["highest"]  # the schedule is the configuration's, not the checkpoint's
 
-    def train_step(self, samples: Samples) -> dict[str, float]:
+    def train_step(self, samples: Any) -> dict[str, float]:
         """One step on rendered samples, on the network's device; returns the parts of the loss.
 
         A step whose loss or gradient is not finite changes nothing but the count.
@@ -114,12 +134,10 @@ class Trainer:
         config = self.config
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout
         rng = np.random.default_rng([config.seed, self.step, _STREAM])
-        image, truth = change_samples(samples, self.tables.mirror, rng, self._changes)
         set_rates(self.optimizer, self.step, config)
         self.optimizer.zero_grad()
         statistics = [value.clone() for value in self.network.buffers()]  # the forward pass changes them
-        out = self.network(image.contiguous(memory_format=torch.channels_last))
-        parts = loss_parts(out, truth, self.tables.gram, config, self.step)
+        parts = self.task.loss_parts(self.network, samples, rng, self.step)
         total = torch.stack(list(parts.values())).sum()
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
@@ -143,25 +161,16 @@ class Trainer:
         self.step += 1
         return values
 
-    def averaged_copy(self) -> FacePoints:
+    def averaged_copy(self) -> Any:
         """The averaged network, in evaluation mode; shares its weights with the running mean."""
-        network = self.averaged.module
-        assert isinstance(network, FacePoints)
-        return network.eval()
-
-
-def start_points(network: FacePoints, samples: Samples) -> None:
-    """Set the mean shape from which the network predicts offsets."""
-    network.start_from(samples.points[samples.is_face].mean(0))
+        return self.averaged.module.eval()
 
 
 def run_training(
     trainer: Trainer,
-    make_sampler: Callable[[], Sampler],
+    make_sampler: Callable[[], Any],
     folder: Path,
     *,
-    validation: Samples,
-    photos: PhotoSet | None = None,
     workers: int = 0,
     pace: Pace | None = None,
 ) -> None:
@@ -171,8 +180,6 @@ def run_training(
         trainer: fresh or loaded from a checkpoint.
         make_sampler: makes the sampler of the training samples, see `SampleFeed`.
         folder: of the run.
-        validation: fixed synthetic samples, on the CPU.
-        photos: annotated photos to look at.
         workers: rendering processes; 0 renders in this one.
         pace: when to store, to measure and to stop.
     """
@@ -180,7 +187,8 @@ def run_training(
     with atomic_file(folder / "config.json") as stream:
         stream.write(config.to_json().encode())
     first = first_batch(trainer.step, config)
-    with Monitor(folder) as monitor, SampleFeed(make_sampler, config.batch, first, workers) as feed:
+    feed = SampleFeed(make_sampler, trainer.task.render, config.batch, first, workers)
+    with Monitor(folder) as monitor, feed:
         pool = SamplePool(feed, config, trainer.device)
         began = checked = printed = stored = time.monotonic()
         sums: dict[str, float] = {}
@@ -202,26 +210,8 @@ def run_training(
                 write_checkpoint(folder / CHECKPOINT, trainer.state())
                 stored = time.monotonic()
             if last or now - checked >= pace.validation_s:
-                validate(trainer, monitor, validation, photos)
+                trainer.task.validate(trainer.averaged_copy(), trainer.step, monitor)
                 checked = time.monotonic()
             if over:
                 print(f"stopped at step {trainer.step} of {config.steps} for the time limit; --resume goes on")
                 break
-
-
-def validate(trainer: Trainer, monitor: Monitor, validation: Samples, photos: PhotoSet | None) -> dict[str, float]:
-    """Measure the averaged network on fixed samples and on photos, and draw what it finds."""
-    network, step = trainer.averaged_copy(), trainer.step
-    out = answers(network, validation.image)
-    figures = sample_measures(out, validation, trainer.tables.gram.cpu())
-    monitor.figures(step, "synthetic", figures)
-    monitor.pictures(
-        step, "synthetic", validation.image[:_PICTURES], out.points[:_PICTURES], validation.points[:_PICTURES]
-    )
-    if photos is not None:
-        out = answers(network, photos.image)
-        measured = photo_measures(out, photos.points)
-        monitor.figures(step, "photos", measured)
-        monitor.pictures(step, "photos", photos.image[:_PICTURES], out.points[:_PICTURES], photos.points[:_PICTURES])
-        figures |= {f"photos_{name}": value for name, value in measured.items()}
-    return figures

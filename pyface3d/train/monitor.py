@@ -9,12 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional
-
-_TRUE, _FOUND, _DENSE = (60, 220, 60), (255, 50, 50), (70, 130, 255)
-_ENLARGED = 2
 
 
 class Monitor:
@@ -59,35 +54,17 @@ class Monitor:
         self._table.flush()
         print(f"{step:7d} {group}: " + "  ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
 
-    def pictures(self, step: int, name: str, image: Tensor, found: Tensor, truth: Tensor | None = None) -> None:
-        """Record a grid of crops (B, 3, S, S) uint8 with points (B, P, 2) in fractions of the crop's side.
-
-        True landmarks are green, found ones red, dense ones blue.
-        """
+    def pictures(self, step: int, name: str, image: Tensor) -> None:
+        """Record one picture (3, H, W) uint8, a grid for instance."""
         if self._board is not None:
-            self._board.add_image(name, picture_grid(image, found, truth), step)
+            self._board.add_image(name, image, step)
 
 
-def picture_grid(image: Tensor, found: Tensor, truth: Tensor | None = None, columns: int = 8) -> Tensor:
-    """Crops beside each other with their points, (3, H, W) uint8."""
-    enlarged = functional.interpolate(image.float(), scale_factor=_ENLARGED, mode="nearest").byte()
-    size = enlarged.shape[-1]
-    layers = [(found[:, 68:], _DENSE), (found[:, :68], _FOUND)]
-    if truth is not None:
-        layers.insert(1, (truth[:, :68], _TRUE))
-    for points, color in layers:
-        _dot(enlarged, (points * size).long(), color)
-    rows = -(-len(enlarged) // columns)
-    grid = enlarged.new_zeros(rows * columns, 3, size, size)
-    grid[: len(enlarged)] = enlarged
-    return grid.reshape(rows, columns, 3, size, size).permute(2, 0, 3, 1, 4).reshape(3, rows * size, columns * size)
-
-
-def _dot(image: Tensor, pixels: Tensor, color: tuple[int, int, int]) -> None:
-    """Set pixels (B, P, 2) and their right and lower neighbours; those outside the crops are left out."""
-    for offset in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        moved = pixels + pixels.new_tensor(offset)
-        inside = ((moved >= 0) & (moved < image.shape[-1])).all(-1)
-        sample, point = inside.nonzero(as_tuple=True)
-        x, y = moved[sample, point].unbind(-1)
-        image[sample, :, y, x] = torch.tensor(color, dtype=torch.uint8)
+def grid(image: Tensor, columns: int = 8) -> Tensor:
+    """Pictures (B, 3, H, W) uint8 beside each other, (3, rows · H, columns · W); black where there is none."""
+    height, width = image.shape[2:]
+    rows = -(-len(image) // columns)
+    cells = image.new_zeros(rows * columns, 3, height, width)
+    cells[: len(image)] = image
+    cells = cells.reshape(rows, columns, 3, height, width).permute(2, 0, 3, 1, 4)
+    return cells.reshape(3, rows * height, columns * width)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import fields
 
 import numpy as np
 import torch
 
-from pyface3d.train.config import TrainConfig
+from pyface3d.train.config import RunConfig
 from pyface3d.train.feeding import SampleFeed
-from pyface3d.train.samples import Samples
+from pyface3d.train.samples import SampleSet
 
 _STREAM = 78  # of random numbers for the choice
 
 
-def first_batch(step: int, config: TrainConfig) -> int:
+def first_batch(step: int, config: RunConfig) -> int:
     """Number of the oldest batch that a step may draw from."""
     return max(step // config.reuse - config.pool + 1, 0)
 
@@ -31,12 +30,12 @@ class SamplePool:
         device: where the samples are kept.
     """
 
-    def __init__(self, feed: SampleFeed, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, feed: SampleFeed, config: RunConfig, device: torch.device) -> None:
         self._feed, self._config, self._device = feed, config, device
-        self._batches: deque[Samples] = deque(maxlen=config.pool)
+        self._batches: deque[SampleSet] = deque(maxlen=config.pool)
         self._newest = feed.first - 1
 
-    def draw(self, step: int) -> Samples:
+    def draw(self, step: int) -> SampleSet:
         """``config.batch`` different samples of the pool as it is at ``step``; steps are asked for in order."""
         config = self._config
         while self._newest < step // config.reuse:
@@ -50,10 +49,5 @@ class SamplePool:
             (k, torch.from_numpy(np.sort(chosen[chosen // config.batch == k] % config.batch)))
             for k in range(config.pool)
         ]
-        parts = [(self._batches[k], rows.to(self._device)) for k, rows in groups if len(rows)]
-        return Samples(
-            **{
-                field.name: torch.cat([getattr(batch, field.name)[rows] for batch, rows in parts])
-                for field in fields(Samples)
-            }
-        )
+        parts = [self._batches[k].rows(rows.to(self._device)) for k, rows in groups if len(rows)]
+        return type(parts[0]).joined(parts)

@@ -1,25 +1,57 @@
-"""What one training step sees: crops and their labels, and where they come from."""
+"""What one training step sees, and where it comes from; every network has its own kind of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_FARTHEST = 3.0  # sides of the crop from its middle
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
-class Sampler(Protocol):
-    """Makes labelled faces; the same ones for the same numbers, see `pyface3d.data.synthetic.SyntheticFaces`."""
+@dataclass(frozen=True)
+class SampleSet:
+    """Base of B labelled crops: a dataclass of tensors, all with B first and on one device.
 
-    def batch(self, start: int, count: int) -> Any:
-        """Faces ``start`` to ``start + count``, with the fields of `pyface3d.data.synthetic.FaceBatch`."""
-        ...
+    Attributes:
+        image: (B, 3, S, S) uint8 sRGB.
+    """
+
+    image: Tensor
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def to(self, device: torch.device | str) -> Self:
+        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The fields as arrays, to be sent or stored."""
+        return {field.name: getattr(self, field.name).cpu().numpy() for field in fields(self)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Undoes `arrays`."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in names})
+
+    def rows(self, chosen: Tensor) -> Self:
+        """Some of the samples."""
+        return replace(self, **{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+
+
+Render = Callable[[Any, int, int], SampleSet]
+"""``render(sampler, start, count)``: samples ``start`` to ``start + count``; a function of a module, to be sent."""
 
 
 @dataclass(frozen=True)
@@ -28,83 +60,25 @@ class FaceSource:
 
     Attributes:
         assets: packed file; None for procedural content.
-        size, seed, device, occluders: see `pyface3d.data.synthetic.engine.SyntheticFaces`.
+        size, seed, device: see `pyface3d.data.synthetic.engine.SyntheticFaces`.
+        options: its other arguments.
     """
 
     assets: str | None
     size: int
     seed: int
     device: str
-    occluders: bool
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self) -> Any:
         from pyface3d.data.synthetic.engine import SyntheticFaces
 
-        return SyntheticFaces(self.assets, self.size, self.seed, self.device, occluders=self.occluders)
+        return SyntheticFaces(self.assets, self.size, self.seed, self.device, **self.options)
 
 
-@dataclass(frozen=True)
-class Samples:
-    """B labelled crops on one device.
-
-    Attributes:
-        image: (B, 3, S, S) uint8 sRGB.
-        points: (B, 388, 2) 68 iBUG points and 320 dense ones, in fractions of the crop's side.
-        visible: (B, 388) bool, seen in the crop.
-        rotation: (B, 3, 3) model to camera, as seen along the viewing ray of the crop.
-        identity, expression: (B, 70) and (B, 52), coefficients of ``head``.
-        coefficients_known: (B,) bool, False where those two are not to be learnt.
-        is_face: (B,) bool; where it is False nothing but the score is to be learnt.
-    """
-
-    image: Tensor
-    points: Tensor
-    visible: Tensor
-    rotation: Tensor
-    identity: Tensor
-    expression: Tensor
-    coefficients_known: Tensor
-    is_face: Tensor
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def to(self, device: torch.device | str) -> Samples:
-        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The fields as arrays, to be sent or stored."""
-        return {field.name: getattr(self, field.name).cpu().numpy() for field in fields(self)}
-
-    @staticmethod
-    def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Samples:
-        """Undoes `arrays`."""
-        names = [field.name for field in fields(Samples)]
-        return Samples(**{name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in names})
-
-
-def render_samples(sampler: Sampler, start: int, count: int) -> Samples:
-    """Samples ``start`` to ``start + count`` of a sampler.
-
-    A face whose labels are not finite, or lie far outside the crop (it reaches behind the camera), counts as none
-    instead of spoiling the step.
-    """
-    faces = sampler.batch(start, count)
-    size = faces.image.shape[-1]
-    points = torch.cat([faces.points68, faces.dense], dim=1).float() / size
-    rotation, identity = faces.rotation.float(), faces.identity.float()
-    expression = faces.expression.float().clamp(0, 1)
-    labels = (points, rotation, identity, expression)
-    finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in labels]).all(0)
-    finite &= ((points - 0.5).abs() < _FARTHEST).flatten(1).all(1)
-    points, rotation, identity, expression = (torch.nan_to_num(value, 0.0, 0.0, 0.0) for value in labels)
-    return Samples(
-        image=faces.image,
-        points=points,
-        visible=torch.cat([faces.visible68, faces.visible_dense], dim=1),
-        rotation=rotation,
-        identity=identity,
-        expression=expression,
-        coefficients_known=faces.coefficients_known & finite,
-        is_face=faces.is_face & finite,
-    )
+def render_many(render: Render, sampler: Any, count: int, at_once: int = 32) -> Any:
+    """The first ``count`` samples of a sampler, on the CPU."""
+    parts = [
+        render(sampler, start, min(at_once, count - start)).to("cpu") for start in range(0, max(count, 1), at_once)
+    ]
+    return type(parts[0]).joined(parts)

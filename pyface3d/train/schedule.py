@@ -8,21 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pyface3d.networks.face_points import FacePoints
-from pyface3d.train.config import TrainConfig
+from pyface3d.train.config import RunConfig
 
 _LAST = 0.01  # of the highest learning rate, at the end
 
 
-def rate_factor(step: int, config: TrainConfig) -> float:
+def rate_factor(step: int, config: RunConfig) -> float:
     """Share of the highest learning rate: a linear rise, then a cosine down to a hundredth at the last step."""
     rise = min((step + 1) / max(config.warm_up, 1), 1.0)
     done = min(max(step - config.warm_up, 0) / max(config.steps - config.warm_up, 1), 1.0)
     return rise * (_LAST + (1 - _LAST) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def make_optimizer(network: FacePoints, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with four groups: backbone and heads, each with and without weight decay (biases and norms have none)."""
+def make_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.AdamW:
+    """AdamW with four groups: the trunk and the rest, each with and without weight decay (vectors have none)."""
     groups = []
     for trunk in (True, False):
         for decays in (True, False):
@@ -37,12 +36,12 @@ def make_optimizer(network: FacePoints, config: TrainConfig) -> torch.optim.Adam
     return torch.optim.AdamW([group for group in groups if group["params"]])
 
 
-def set_rates(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> None:
+def set_rates(optimizer: torch.optim.Optimizer, step: int, config: RunConfig) -> None:
     for group in optimizer.param_groups:
         group["lr"] = group["highest"] * rate_factor(step, config)
 
 
-def averaged_network(network: FacePoints, decay: float) -> torch.optim.swa_utils.AveragedModel:
+def averaged_network(network: nn.Module, decay: float) -> torch.optim.swa_utils.AveragedModel:
     """A running mean of the weights and batch statistics; it remembers less in the first steps."""
 
     def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
@@ -56,13 +55,15 @@ def averaged_network(network: FacePoints, decay: float) -> torch.optim.swa_utils
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
-def set_training(network: FacePoints, config: TrainConfig) -> None:
-    """Training mode, except for what the configuration freezes."""
+def set_training(network: nn.Module, config: RunConfig) -> None:
+    """Training mode, except for what the configuration freezes of the network's ``trunk``, if it has one."""
     network.train()
-    frozen = list(network.trunk.stages[: config.frozen_stages])
-    for stage in frozen:
+    trunk = getattr(network, "trunk", None)
+    if trunk is None:
+        return
+    for stage in list(trunk.stages[: config.frozen_stages]):
         stage.requires_grad_(False).eval()
     if config.trunk_norms == "frozen":
-        for module in network.trunk.modules():
+        for module in trunk.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()

@@ -14,7 +14,7 @@ from pyface3d.networks.face_points import (
     face_points_network,
     rotation_from_columns,
 )
-from pyface3d.train.export import half_precision
+from pyface3d.train.points.export import stored_points
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -63,7 +63,7 @@ def test_columns_keep_the_first_direction():
 def test_half_precision_is_within_a_hundredth_of_a_pixel_and_16_mb():
     torch.manual_seed(0)
     network = FacePoints().eval()
-    weights = half_precision(network.state_dict())
+    weights = stored_points(network.state_dict())
     restored = face_points_network(weights)
     image = torch.rand(4, 3, 128, 128)
     with torch.no_grad():
@@ -76,11 +76,11 @@ def test_half_precision_is_within_a_hundredth_of_a_pixel_and_16_mb():
 
 def test_sizes_are_read_off_the_weights():
     network = FacePoints(size=96, features=40)
-    assert face_points_network(half_precision(network.state_dict())).config.size == 96
+    assert face_points_network(stored_points(network.state_dict())).config.size == 96
 
 
 def test_other_weights_and_sizes_are_refused():
-    weights = half_precision(FacePoints(size=32, features=8).state_dict())
+    weights = stored_points(FacePoints(size=32, features=8).state_dict())
     del weights["outputs.bias"]
     with pytest.raises(AssetError, match=r"outputs\.bias"):
         face_points_network(weights)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyface3d.face_models import load_face_model
 from pyface3d.geometry import rotation_from_euler
-from pyface3d.train.head_tables import HeadTables, head_tables
+from pyface3d.train.points.head_tables import HeadTables, head_tables
 
 
 @dataclass(frozen=True)

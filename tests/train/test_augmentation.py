@@ -10,8 +10,8 @@ from pyface3d.face_models import load_face_model
 from pyface3d.face_models.dense_points import dense_points
 from pyface3d.geometry import rotation_from_euler
 from pyface3d.geometry.rotations import frontal_rotation
-from pyface3d.train.augmentation import Changes, change_samples, mirror_samples
-from pyface3d.train.samples import Samples, render_samples
+from pyface3d.train.points.changes import Changes, change_samples, mirror_samples
+from pyface3d.train.points.samples import Samples, render_samples
 
 NONE = Changes(*[0.0] * 7)
 

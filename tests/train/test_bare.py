@@ -9,7 +9,7 @@ for name in ("scipy", "cv2", "PIL", "h5py", "safetensors", "tensorboard", "tqdm"
     sys.modules[name] = None  # importing it raises ImportError
 sys.path.insert(0, "scripts")
 import pyface3d.networks, pyface3d.losses
-import pyface3d.train.loop, pyface3d.train.export, pyface3d.train.photos, pyface3d.train.imagenet
+import pyface3d.train.loop, pyface3d.train.points.export, pyface3d.train.points.photos, pyface3d.train.imagenet
 import train_default_weights
 network = pyface3d.networks.create_network("face_points", size=32, features=8)
 import torch

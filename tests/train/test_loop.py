@@ -12,15 +12,16 @@ from conftest import DotSampler
 
 from pyface3d.errors import InputError, Pyface3dError
 from pyface3d.networks.face_points import FacePoints
-from pyface3d.train.augmentation import Changes
 from pyface3d.train.checkpoints import read_checkpoint
-from pyface3d.train.config import TrainConfig
-from pyface3d.train.head_tables import HeadTables
-from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training, start_points
-from pyface3d.train.measures import answers, sample_measures
-from pyface3d.train.samples import Samples, render_samples
+from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training
+from pyface3d.train.points.changes import Changes
+from pyface3d.train.points.config import PointsConfig
+from pyface3d.train.points.head_tables import HeadTables
+from pyface3d.train.points.measures import answers, sample_measures
+from pyface3d.train.points.samples import Samples, render_samples
+from pyface3d.train.points.task import PointsTask, start_network
 
-SMALL = TrainConfig(steps=12, batch=4, size=64, reuse=2, pool=3, warm_points=4, warm_up=2)
+SMALL = PointsConfig(steps=12, batch=4, size=64, reuse=2, pool=3, warm_points=4, warm_up=2)
 SAMPLES = render_samples(DotSampler(), 0, 8)
 MANY = render_samples(DotSampler(), 100, 40)  # more than a grid of pictures holds
 
@@ -33,18 +34,18 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def make_trainer(config: TrainConfig, tables: HeadTables) -> Trainer:
+def make_trainer(config: PointsConfig, tables: HeadTables) -> Trainer:
     torch.manual_seed(config.seed)
     network = FacePoints(size=config.size, features=64)
-    start_points(network, SAMPLES)
-    return Trainer(network, config, tables, "cpu")
+    start_network(network, SAMPLES, tables)
+    return Trainer(network, PointsTask(config, tables, "cpu", MANY), "cpu")
 
 
-def run(folder: Path, tables: HeadTables, config: TrainConfig = SMALL, workers: int = 0, **pace: float) -> Trainer:
+def run(folder: Path, tables: HeadTables, config: PointsConfig = SMALL, workers: int = 0, **pace: float) -> Trainer:
     trainer = make_trainer(config, tables)
     if (folder / CHECKPOINT).exists():
         trainer.load(read_checkpoint(folder / CHECKPOINT))
-    run_training(trainer, DotSampler(), folder, validation=MANY, workers=workers, pace=Pace(**pace))
+    run_training(trainer, DotSampler(), folder, workers=workers, pace=Pace(**pace))
     return trainer
 
 
@@ -54,15 +55,15 @@ def same(one: Trainer, other: Trainer) -> bool:
 
 
 def test_learns_eight_samples_by_heart(tables):
-    config = TrainConfig(steps=150, batch=8, size=64, warm_points=60, warm_up=10, frozen_stages=0, trunk_norms="batch")
+    config = PointsConfig(steps=150, batch=8, size=64, warm_points=60, warm_up=10, frozen_stages=0, trunk_norms="batch")
     trainer = make_trainer(config, tables)
-    trainer._changes = Changes(*[0.0] * 7)
-    before = sample_measures(answers(trainer.averaged_copy(), SAMPLES.image), SAMPLES, trainer.tables.gram)
+    trainer.task.changes = Changes(*[0.0] * 7)
+    before = sample_measures(answers(trainer.averaged_copy(), SAMPLES.image), SAMPLES, tables.gram)
     losses = [trainer.train_step(SAMPLES) for _ in range(config.steps)]
     trainer.network.train()
     with torch.no_grad():
         out = trainer.network(SAMPLES.image.float() / 255)  # this batch's own statistics, as in training
-    after = sample_measures(out, SAMPLES, trainer.tables.gram)
+    after = sample_measures(out, SAMPLES, tables.gram)
     assert losses[-1]["total"] < losses[0]["total"] / 4
     assert after["landmarks"] < before["landmarks"] / 4
     assert after["dense"] < before["dense"] / 4
@@ -84,7 +85,7 @@ def test_samples_do_not_depend_on_who_renders_them(tables, tmp_path):
 
 def _run_slowly(folder: str, tables: HeadTables) -> None:
     torch.set_num_threads(1)
-    run(Path(folder), tables, TrainConfig(**{**vars(SMALL), "steps": 10_000}), workers=1, checkpoint_s=0.0)
+    run(Path(folder), tables, PointsConfig(**{**vars(SMALL), "steps": 10_000}), workers=1, checkpoint_s=0.0)
 
 
 @pytest.mark.slow
@@ -100,7 +101,7 @@ def test_a_killed_run_goes_on_and_leaves_no_process(tables, tmp_path):
     child.join()
     step = read_checkpoint(tmp_path / CHECKPOINT)["step"]  # whole, at whatever moment the signal came
     assert renderers and step > 0
-    resumed = run(tmp_path, tables, TrainConfig(**{**vars(SMALL), "steps": step + 3}))
+    resumed = run(tmp_path, tables, PointsConfig(**{**vars(SMALL), "steps": step + 3}))
     assert resumed.step == step + 3
     while any(Path(f"/proc/{pid}").exists() for pid in renderers) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -124,7 +125,7 @@ def test_a_checkpoint_of_another_network_is_refused(tables, tmp_path):
     run(tmp_path, tables)
     state = read_checkpoint(tmp_path / CHECKPOINT)
     torch.manual_seed(0)
-    other = Trainer(FacePoints(size=96), SMALL, tables, "cpu")
+    other = Trainer(FacePoints(size=96), PointsTask(SMALL, tables, "cpu", MANY), "cpu")
     with pytest.raises(InputError, match="does not fit"):
         other.load(state)
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")

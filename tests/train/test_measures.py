@@ -14,12 +14,14 @@ from pyface3d.errors import Pyface3dError
 from pyface3d.geometry import rotation_from_axis_angle
 from pyface3d.io.images import write_png
 from pyface3d.networks.face_points import FacePointsOutput
-from pyface3d.train.config import TrainConfig
+from pyface3d.train.config import RunConfig
+from pyface3d.train.cutting import cut_square
 from pyface3d.train.feeding import SampleFeed
-from pyface3d.train.measures import photo_measures, sample_measures
-from pyface3d.train.monitor import Monitor, picture_grid
-from pyface3d.train.photos import cut_square, read_photos
-from pyface3d.train.samples import Samples, render_samples
+from pyface3d.train.monitor import Monitor
+from pyface3d.train.points.measures import photo_measures, sample_measures
+from pyface3d.train.points.photos import read_photos
+from pyface3d.train.points.pictures import picture_grid
+from pyface3d.train.points.samples import Samples, render_samples
 from pyface3d.train.schedule import rate_factor
 
 
@@ -94,7 +96,7 @@ def test_a_square_that_shrinks_loses_no_pixel():
 
 
 def test_learning_rates_rise_then_fall():
-    config = TrainConfig(steps=1000, warm_up=100)
+    config = RunConfig(steps=1000, warm_up=100)
     factors = [rate_factor(step, config) for step in range(1001)]
     assert factors[0] == pytest.approx(0.01) and factors[99] == pytest.approx(1, abs=0.01)
     assert all(a < b for a, b in pairwise(factors[:100]))
@@ -106,7 +108,7 @@ def test_monitor_writes_figures_and_grids(tmp_path):
     truth = render_samples(DotSampler(), 0, 10)
     with Monitor(tmp_path) as monitor:
         monitor.figures(3, "train", {"total": 1.5})
-        monitor.pictures(3, "synthetic", truth.image, truth.points, truth.points)
+        monitor.pictures(3, "synthetic", picture_grid(truth.image, truth.points, truth.points))
     with Monitor(tmp_path) as monitor:  # a resumed run adds to the table
         monitor.figures(4, "train", {"total": 1.25})
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
@@ -129,7 +131,10 @@ class _Broken:
 
 
 def test_a_renderer_that_fails_ends_the_run_with_its_error():
-    with SampleFeed(_Broken(), 4, workers=1) as feed, pytest.raises(Pyface3dError, match="no more faces"):
+    with (
+        SampleFeed(_Broken(), render_samples, 4, workers=1) as feed,
+        pytest.raises(Pyface3dError, match="no more faces"),
+    ):
         feed.next()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pyface3d.train.samples import Samples
+from pyface3d.train.points.samples import Samples
 
 
 @dataclass(frozen=True)

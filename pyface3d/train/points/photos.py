@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from pyface3d.errors import InputError
 from pyface3d.face_models.landmarks import CROP_MARGIN
+from pyface3d.train.cutting import cut_square
 
 _ZOOM, _SHIFT = 0.1, 0.05
 
@@ -52,26 +51,3 @@ def read_photos(folder: Path, size: int, count: int = 128, seed: int = 0) -> Pho
         images.append(cut_square(image, middle, side, size))
         points.append((landmarks - middle) / side + 0.5)
     return PhotoSet(torch.stack(images), torch.stack(points))
-
-
-def cut_square(image: Tensor, middle: Tensor, side: float, size: int) -> Tensor:
-    """A square of a picture, averaged down or interpolated; black beyond the border.
-
-    Args:
-        image: (3, H, W) uint8.
-        middle: (2,) px, first pixel's middle at (0.5, 0.5).
-        side: of the square in px.
-        size: of the result.
-
-    Returns:
-        (3, size, size) uint8.
-    """
-    if not side > 0:
-        raise InputError(f"side must be positive, got {side}")
-    fine = max(int(np.ceil(side / size)), 1)  # samples per pixel and axis, so that none of the picture is skipped
-    axis = (torch.arange(size * fine) + 0.5) / (size * fine) - 0.5
-    x, y = middle[0] + side * axis, middle[1] + side * axis
-    height, width = image.shape[1:]
-    grid = torch.stack(torch.meshgrid(2 * x / width - 1, 2 * y / height - 1, indexing="xy"), -1)
-    cut = functional.grid_sample(image[None].float(), grid[None], align_corners=False)
-    return functional.avg_pool2d(cut, fine)[0].round().clamp(0, 255).byte()

@@ -15,12 +15,12 @@ from pyface3d.losses import (
     vertex_loss,
 )
 from pyface3d.networks.face_points import NUM_LANDMARKS, FacePointsOutput
-from pyface3d.train.config import TrainConfig
-from pyface3d.train.samples import Samples
+from pyface3d.train.points.config import PointsConfig
+from pyface3d.train.points.samples import Samples
 
 
 def loss_parts(
-    out: FacePointsOutput, truth: Samples, gram: Tensor, config: TrainConfig, step: int
+    out: FacePointsOutput, truth: Samples, gram: Tensor, config: PointsConfig, step: int
 ) -> dict[str, Tensor]:
     """The weighted parts of the loss by name; their sum is minimised.
 

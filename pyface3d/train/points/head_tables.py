@@ -12,7 +12,7 @@ from pyface3d.face_models.base import FaceModel
 from pyface3d.face_models.dense_points import dense_mirror
 from pyface3d.face_models.landmarks import IBUG68_FLIP
 from pyface3d.losses import vertex_gram
-from pyface3d.train.augmentation import MirrorTables
+from pyface3d.train.points.changes import MirrorTables
 
 _OUTER_WEIGHT = 0.1  # of vertices beyond the face, whose shape a photo tells little about
 

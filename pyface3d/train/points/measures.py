@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyface3d.losses import rotation_angle
 from pyface3d.networks.face_points import NUM_LANDMARKS, FacePoints, FacePointsOutput
-from pyface3d.train.samples import Samples
+from pyface3d.train.points.samples import Samples
 
 
 @torch.no_grad()
