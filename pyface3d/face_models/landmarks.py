@@ -21,7 +21,10 @@ IBUG68_FLIP: tuple[int, ...] = (
 )  # fmt: skip
 """Index of the point on the other side of the face."""
 
-SCHEMES: dict[str, int] = {"ibug68": 68}
+INNER_SCHEME = "ibug68_inner"
+"""The 68 points with the jaw where the cheek of a slightly turned head ends, for models that publish such points."""
+
+SCHEMES: dict[str, int] = {"ibug68": 68, INNER_SCHEME: 68}
 """Landmark schemes and how many points each has."""
 
 NUM_JAW = 17

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyface3d.errors import InputError
 from pyface3d.face_models.base import LandmarkEmbedding
+from pyface3d.io.color import srgb_to_linear
 from pyface3d.ops import Topology, blend_shapes
 
 
@@ -30,8 +31,13 @@ class LinearFaceModel:
         card: source, licence, how it was made.
         embeddings: landmark schemes by name.
         contour_candidates: see `FaceModel.contour`; None where the file has none.
-        albedo_mean: (Ht, Wt, 3) or (V, 3) linear RGB; None where the model has no albedo.
-        albedo_basis: linear RGB per standard deviation, (A, …) with the shape of ``albedo_mean`` behind it.
+        albedo_mean: (Ht, Wt, 3) or (V, 3) RGB; None where the model has no albedo.
+        albedo_basis: RGB per standard deviation, (A, …) with the shape of ``albedo_mean`` behind it.
+        albedo_srgb: whether these two are sRGB; else they are linear RGB.
+        closing_faces: triangles that close holes of the surface (mouth, eyes, rim) where it is rendered, (C, 3) int64;
+            None where nothing needs closing.
+        published_mirror: the partner table of the model's publisher, (V,) int64, −1 where it is not its own inverse;
+            None where there is none. ``mirror`` is ours.
     """
 
     name: str
@@ -47,6 +53,9 @@ class LinearFaceModel:
     contour_candidates: Tensor | None = None
     albedo_mean: Tensor | None = None
     albedo_basis: Tensor | None = None
+    albedo_srgb: bool = False
+    closing_faces: Tensor | None = None
+    published_mirror: Tensor | None = None
     _other_precision: dict[torch.dtype, LinearFaceModel] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -115,7 +124,8 @@ class LinearFaceModel:
         model = self._in_precision(coefficients.dtype)
         assert model.albedo_mean is not None and model.albedo_basis is not None
         offsets = coefficients @ model.albedo_basis.flatten(1)
-        return (model.albedo_mean + offsets.unflatten(1, model.albedo_mean.shape)).clamp(0.0, 1.0)
+        albedo = (model.albedo_mean + offsets.unflatten(1, model.albedo_mean.shape)).clamp(0.0, 1.0)
+        return srgb_to_linear(albedo) if self.albedo_srgb else albedo
 
     def landmarks(self, scheme: str = "ibug68") -> LandmarkEmbedding:
         """Where the points of ``scheme`` lie on the mesh.
@@ -155,9 +165,11 @@ class LinearFaceModel:
             mirror=self.mirror.to(device),
             regions={name: mask.to(device) for name, mask in self.regions.items()},
             embeddings={name: embedding.to(device) for name, embedding in self.embeddings.items()},
-            contour_candidates=None if self.contour_candidates is None else self.contour_candidates.to(device),
-            albedo_mean=None if self.albedo_mean is None else self.albedo_mean.to(device, dtype),
-            albedo_basis=None if self.albedo_basis is None else self.albedo_basis.to(device, dtype),
+            contour_candidates=_moved(self.contour_candidates, device),
+            albedo_mean=_moved(self.albedo_mean, device, dtype),
+            albedo_basis=_moved(self.albedo_basis, device, dtype),
+            closing_faces=_moved(self.closing_faces, device),
+            published_mirror=_moved(self.published_mirror, device),
         )
 
     def _in_precision(self, dtype: torch.dtype) -> LinearFaceModel:
@@ -167,6 +179,10 @@ class LinearFaceModel:
         if dtype not in self._other_precision:
             self._other_precision[dtype] = self.to(dtype=dtype)
         return self._other_precision[dtype]
+
+
+def _moved(value: Tensor | None, device: torch.device, dtype: torch.dtype | None = None) -> Tensor | None:
+    return None if value is None else value.to(device, dtype)
 
 
 def _check_coefficients(argument: str, value: Tensor, dim: int, model: str) -> None:

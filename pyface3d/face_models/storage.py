@@ -2,8 +2,9 @@
 
 Tensors: ``template`` (V, 3) mm, ``identity`` (I, V, 3), ``expression`` (E, V, 3), ``faces`` (F, 3), ``mirror`` (V,),
 ``regions`` (R, V) bool, ``landmarks.SCHEME.faces`` (K,), ``landmarks.SCHEME.barycentrics`` (K, 3); optional: ``uvs``
-(T, 2), ``uv_faces`` (F, 3), ``contour`` (17, M), ``albedo_mean`` and ``albedo`` ((A,) before the same shape). Header:
-``format``, ``name``, ``expression_names``, ``region_names``, ``card``. Bases may be stored as float16.
+(T, 2), ``uv_faces`` (F, 3), ``contour`` (17, M), ``albedo_mean`` and ``albedo`` ((A,) before the same shape),
+``closing_faces`` (C, 3), ``published_mirror`` (V,). Header: ``format``, ``name``, ``expression_names``,
+``region_names``, ``card``, and ``albedo_encoding`` "srgb" where the albedo is not linear. Bases may be float16.
 """
 
 from __future__ import annotations
@@ -54,12 +55,17 @@ def save_face_model(path: Path, model: LinearFaceModel, basis_dtype: torch.dtype
         tensors["contour"] = model.contour_candidates.int()
     if model.albedo_mean is not None and model.albedo_basis is not None:
         tensors |= {"albedo_mean": model.albedo_mean.to(basis_dtype), "albedo": model.albedo_basis.to(basis_dtype)}
+    if model.closing_faces is not None:
+        tensors["closing_faces"] = model.closing_faces.int()
+    if model.published_mirror is not None:
+        tensors["published_mirror"] = model.published_mirror.int()
     metadata = {
         "format": FORMAT,
         "name": model.name,
         "expression_names": json.dumps(model.expression_names),
         "region_names": json.dumps(list(model.regions)),
         "card": json.dumps(dict(model.card), ensure_ascii=False),
+        **({"albedo_encoding": "srgb"} if model.albedo_srgb else {}),
     }
     content = _with_sorted_header(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
     with atomic_file(path) as stream:
@@ -129,6 +135,12 @@ class _Checked:
             contour = self._indices("contour", (NUM_JAW, None), count, lowest=-1)
             self._want(bool((contour[:, :1] >= 0).all()), "contour has a row without candidates")
         mean, basis = self._albedo(count)
+        encoding = self.metadata.get("albedo_encoding", "linear")
+        self._want(encoding in ("linear", "srgb"), f"albedo_encoding must be linear or srgb, got {encoding!r}")
+        closing = self._indices("closing_faces", (None, 3), count) if "closing_faces" in self.tensors else None
+        published = None
+        if "published_mirror" in self.tensors:
+            published = self._indices("published_mirror", (count,), count, lowest=-1)
         return LinearFaceModel(
             name=self.metadata.get("name", self.path.stem),
             template=template,
@@ -143,6 +155,9 @@ class _Checked:
             contour_candidates=contour,
             albedo_mean=mean,
             albedo_basis=basis,
+            albedo_srgb=encoding == "srgb",
+            closing_faces=closing,
+            published_mirror=published,
         )
 
     def _topology(self, count: int) -> Topology:

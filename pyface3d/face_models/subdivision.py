@@ -53,7 +53,10 @@ def subdivide(topology: Topology) -> Subdivision:
 
 
 def subdivide_model(model: LinearFaceModel) -> LinearFaceModel:
-    """The same model one level finer; coefficients, chart, landmarks, contour and regions keep their meaning."""
+    """The same model one level finer; coefficients, chart, landmarks, contour and regions keep their meaning.
+
+    What is not of the surface itself is left behind: triangles that close its holes, the publisher's partner table.
+    """
     level = subdivide(model.topology)
     count = len(model.template)
     low, high = level.edges.unbind(dim=1)
@@ -74,6 +77,8 @@ def subdivide_model(model: LinearFaceModel) -> LinearFaceModel:
         embeddings={name: _finer_embedding(embedding) for name, embedding in model.embeddings.items()},
         albedo_mean=_finer_colours(level, model.albedo_mean, count),
         albedo_basis=_finer_colours(level, model.albedo_basis, count),
+        closing_faces=None,
+        published_mirror=None,
     )
 
 

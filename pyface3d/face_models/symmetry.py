@@ -68,3 +68,40 @@ def _pair_rest(
         if int(a) not in taken and int(b) not in taken:
             mirror[a], mirror[b] = b, a
             taken |= {int(a), int(b)}
+
+
+def mutual_mirror(verts: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Pair the vertices of a mesh whose triangles are not symmetric: nearest across x = 0 where that is mutual.
+
+    Args:
+        verts: (V, 3), x = 0 the plane of symmetry.
+
+    Returns:
+        (V,) int64, its own inverse; a vertex without a mutual partner is paired with itself.
+    """
+    from scipy.spatial import cKDTree
+
+    own = np.arange(len(verts))
+    if not len(verts):
+        return own
+    nearest = cKDTree(verts).query(verts * [-1.0, 1.0, 1.0])[1].astype(np.int64)
+    return np.where(nearest[nearest] == own, nearest, own)
+
+
+def symmetric_partners(
+    verts: NDArray[np.floating], mirror: NDArray[np.integer], tolerance_mm: float = 2.0
+) -> NDArray[np.int64]:
+    """``mirror`` without the pairs that do not lie opposite each other.
+
+    Args:
+        verts: the mean face, (V, 3) mm, x = 0 the plane of symmetry.
+        mirror: a partner for every vertex, (V,).
+        tolerance_mm: how far a vertex may lie from the mirror image of its partner.
+
+    Returns:
+        (V,) int64; −1 for a vertex without a partner, which tells nothing about the other side.
+    """
+    partner = np.asarray(mirror, np.int64)
+    distance = np.linalg.norm(verts * [-1.0, 1.0, 1.0] - verts[partner], axis=1)
+    mutual = partner[partner] == np.arange(len(verts))
+    return np.where(mutual & (distance <= tolerance_mm), partner, -1)
