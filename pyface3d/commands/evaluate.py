@@ -5,6 +5,8 @@ examples:
   pyface3d evaluate landmarks landmarks_300w/ --occlude 0 --peer-weights weights_small/ --json landmarks.json
   pyface3d evaluate landmarks landmarks_300w/ --methods ours --weights a.safetensors b.safetensors
   pyface3d evaluate detection real_masked_faces/ --faceless landscapes/
+  pyface3d evaluate masks out/ face_masks_celebahq/                       what segment or reconstruct wrote to out/
+  pyface3d evaluate masks --images photos/ masks/ --classes               our network on the photos
   pyface3d evaluate now --identities 50
   pyface3d evaluate now james.obj --views 0,30,-30,60,-60
 """
@@ -16,7 +18,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from tyro.conf import Positional, arg, subcommand
 
@@ -109,6 +111,59 @@ class Detection:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """Agreement of masks of the visible face with true ones, beside a landmark hull and a mask that is all face.
+
+    Give a folder of masks and the true ones, or the true ones alone to have our network segment the photos.
+    """
+
+    folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="[PRED_DIR] TRUTH_DIR", help_behavior_hint="")]
+    """Masks named after the photos (<stem>_visible.png or <stem>_parts.png of segment, <stem>_occlusion.png of
+    reconstruct), and the folder of true masks, or one with masks/ and images/ in it."""
+    images: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: images beside the masks)")] = (
+        None
+    )
+    """The photos: our network and the landmark hull look at them."""
+    truth_labels: Literal["celebamask", "bisenet", "ours", "visible"] = "celebamask"
+    """What the numbers of the true masks mean; visible is a grey mask, white where the face is seen."""
+    labels: Annotated[
+        Literal["celebamask", "bisenet", "ours", "visible"] | None, arg(help_behavior_hint="(default: by the name)")
+    ] = None
+    """The same of the masks that are measured."""
+    methods: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: what is possible)")] = None
+    """What to measure beside PRED_DIR: ours, hull (of the landmarks, with a forehead), all (everything is face)."""
+    weights: Annotated[tuple[Path, ...], arg(metavar="FILE…", help_behavior_hint="(default: shipped)")] = ()
+    """Weights of our part network to measure, each a row of its own."""
+    classes: bool = False
+    """IoU of every class too."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Only so many pictures."""
+    json: Json = None
+    """Write the table as JSON too."""
+    csv: Json = None
+    """Write the table as CSV too."""
+
+    def run(self) -> int:
+        if not 1 <= len(self.folders) <= 2:
+            raise UsageError(f"give TRUTH_DIR, or PRED_DIR and TRUTH_DIR, got {len(self.folders)} folders")
+        from pyface3d.evaluate.masks import evaluate_masks
+
+        table = evaluate_masks(
+            self.folders[-1],
+            predictions=self.folders[0] if len(self.folders) == 2 else None,
+            images=self.images,
+            truth_labels=self.truth_labels,
+            labels=self.labels,
+            methods=None if self.methods is None else _names(self.methods),
+            weights=self.weights,
+            classes=self.classes,
+            limit=self.limit,
+            progress=_progress,
+        )
+        return show(table, self.json, self.csv)
+
+
+@dataclass(frozen=True)
 class Now:
     """Millimetres between reconstructions and true faces, by the protocol of the NoW benchmark."""
 
@@ -167,6 +222,7 @@ class Now:
 Command = (
     Annotated[Landmarks, subcommand("landmarks")]
     | Annotated[Detection, subcommand("detection")]
+    | Annotated[Masks, subcommand("masks")]
     | Annotated[Now, subcommand("now")]
 )
 

@@ -11,9 +11,11 @@ _NAMES = {
     "Face": "pyface3d.detect.face",
     "detect_faces": "pyface3d.detect.faces",
     "face_from_landmarks": "pyface3d.detect.face",
+    "face_parts": "pyface3d.detect.parts",
     "landmarks68": "pyface3d.detect.landmarks",
     "predict_points": "pyface3d.detect.face_points",
     "read_landmarks": "pyface3d.detect.landmark_files",
+    "visible_face": "pyface3d.detect.parts",
 }
 __all__ = [*_NAMES]
 

@@ -246,13 +246,17 @@ def face_crop(face: Face, size: int, scale: float = 1.0) -> Crop:
     return square_crop(center, scale * side * face.size, size, roll=roll)
 
 
-def points_crop(points68: Points, size: int, margin: float = CROP_MARGIN) -> Crop:
-    """The square about 68 landmarks (68, 2) px, upright; its side is ``margin`` times the larger side of their box."""
+def points_crop(points68: Points, size: int, margin: float = CROP_MARGIN, raised: float = 0.0) -> Crop:
+    """The square about 68 landmarks (68, 2) px, upright; its side is ``margin`` times the larger side of their box.
+
+    Its middle lies ``raised`` of its sides above the box's, towards the forehead.
+    """
     roll = face_roll(five_points(points68))
     turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
     upright = np.asarray(points68, np.float64) @ turn.T
     low, high = upright.min(axis=0), upright.max(axis=0)
-    return square_crop(turn.T @ ((low + high) / 2), margin * float((high - low).max()), size, roll=roll)
+    side = margin * float((high - low).max())
+    return square_crop(turn.T @ ((low + high) / 2 - (0, raised * side)), side, size, roll=roll)
 
 
 def _second_crop(first: Crop, points68: NDArray[np.float64], size: int) -> Crop:

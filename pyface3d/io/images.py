@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import warnings
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -22,7 +23,7 @@ from pyface3d.io.atomic import atomic_file
 from pyface3d.io.image_headers import read_image_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from PIL.Image import Image
 
@@ -68,6 +69,18 @@ def decode_image(data: bytes, name: str = "the image") -> NDArray[np.uint8]:
         data: the encoded file.
         name: how to call it in messages.
     """
+    with opened_image(data, name) as image:
+        rgb, orientation = _to_rgb(image, name), _orientation(image)
+    return _upright(rgb, orientation)  # copies, so only now that the decoder's own pixels are gone
+
+
+@contextmanager
+def opened_image(data: bytes, name: str) -> Iterator[Image]:
+    """A picture held in memory as Pillow has it, decoded within the limits of `read_image`.
+
+    Raises:
+        InputError: it is no picture, too large, or damaged; errors of the block count as damage too.
+    """
     if not data:
         raise InputError(f"{name} is empty (0 bytes); give a picture file")
     header = read_image_header(data, name)
@@ -89,8 +102,7 @@ def decode_image(data: bytes, name: str = "the image") -> NDArray[np.uint8]:
                 if image.size != (header.width, header.height):
                     raise InputError(f"{name} states two different sizes; export the picture again")
                 image.load()
-                rgb, orientation = _to_rgb(image, name), _orientation(image)
-        return _upright(rgb, orientation)  # copies, so only now that the decoder's own pixels are gone
+                yield image
     except InputError:
         raise
     except MemoryError as error:

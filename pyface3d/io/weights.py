@@ -90,6 +90,11 @@ def find_asset(name: str, folder: Path = ASSETS_DIR) -> Asset:
     return _read_asset(card_path)
 
 
+def has_asset(name: str, folder: Path = ASSETS_DIR) -> bool:
+    """Whether an asset of that name is installed; whether it is intact shows when it is loaded."""
+    return (folder / (name + _CARD_SUFFIX)).is_file()
+
+
 def load_weights(name: str, folder: Path = ASSETS_DIR) -> dict[str, Tensor]:
     """Read a shipped weight file after checking it against its card.
 
