@@ -29,7 +29,8 @@ _FAR_MM = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """Maps of the chart, (T, T) with T = 256; lengths in mm on the mean head, +x the subject's left, +y up.
+    """Maps of the chart, (T, T), T = 256 unless said otherwise; lengths in mm on the mean head, +x to the
+    subject's left, +y up.
 
     Attributes:
         position: (T, T, 3) point of the mean head under the texel.
@@ -73,10 +74,15 @@ class Canvas:
     def to(self, device: torch.device | str) -> Canvas:
         return Canvas(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-    def cut(self, rows: slice) -> Canvas:
-        """Some rows of every map."""
+    def cut(self, rows: slice, columns: slice = slice(None)) -> Canvas:
+        """Some rows and columns of every map."""
         maps = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Canvas(**{name: value[:, rows] if name == "eye_corner" else value[rows] for name, value in maps.items()})
+        return Canvas(
+            **{
+                name: (value[:, rows, columns] if name == "eye_corner" else value[rows, columns]).contiguous()
+                for name, value in maps.items()
+            }
+        )
 
     def texels(self, *parts: int) -> Tensor:
         """Flat indices (N,) of the texels of some parts."""
@@ -139,10 +145,10 @@ def make_bands(canvas: Canvas) -> Bands:
     )
 
 
-def make_canvas(model: LinearFaceModel) -> Canvas:
-    """Measure the chart of ``model`` (the head at level 0, on the CPU)."""
+def make_canvas(model: LinearFaceModel, size: int = TEXTURE_SIZE) -> Canvas:
+    """Measure the chart of ``model`` (the head at level 0, on the CPU) in ``size`` texels a side."""
     verts = model.vertices(torch.zeros(1, model.identity_dim), torch.zeros(1, model.expression_dim))
-    fragments = rasterize_uvs(model.topology, TEXTURE_SIZE, TEXTURE_SIZE)
+    fragments = rasterize_uvs(model.topology, size, size)
     position = interpolate(verts, fragments, model.topology)[0]
     marks = model.landmarks().points(verts, model.topology)[0]
     part = _parts(model, fragments.face_index[0])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+_AT_ONCE = 1 << 14  # points measured together: all pairs of points and segments must fit into memory
+
 
 def between(x: Tensor, knots: Sequence[float], values: Sequence[float]) -> Tensor:
     """Linear interpolation, constant beyond the ends; ``knots`` rising."""
@@ -28,7 +30,9 @@ def closed_curve(points: Tensor, count: int) -> Tensor:
 def distance_to(points: Tensor, curve: Tensor, closed: bool = True) -> Tensor:
     """Distance of ``points`` (..., D) to a polygon or an open chain of segments (N, D), (...,)."""
     start, end = (curve, curve.roll(-1, 0)) if closed else (curve[:-1], curve[1:])
-    return _to_segments(points, start, end)[0].amin(-1)
+    flat = points.reshape(-1, points.shape[-1])
+    near = [_to_segments(some, start, end)[0].amin(-1) for some in flat.split(_AT_ONCE)]
+    return torch.cat(near).reshape(points.shape[:-1])
 
 
 def inside_polygon(points: Tensor, polygon: Tensor) -> Tensor:

@@ -36,6 +36,17 @@ class NoiseBank:
         ]
         return torch.stack(windows)
 
+    def laid_on(self, draws: Draws, scale: int, row: Tensor, column: Tensor) -> Tensor:
+        """One scale where the caller's map says, (B, *shape): the field goes on for ever, each sample's from elsewhere.
+
+        Args:
+            row, column: (*shape) int64, place of every point in texels of the bank.
+        """
+        down, right = draws.integer(_SIDE).tolist(), draws.integer(_SIDE).tolist()
+        field = self.fields[scale].flatten()
+        places = [((row + y) & (_SIDE - 1)) * _SIDE + ((column + x) & (_SIDE - 1)) for y, x in zip(down, right)]
+        return torch.stack([field[place] for place in places])
+
     def windows(self, count: int, height: int, width: int) -> Tensor:
         """Some fixed windows (count, height, width) of all scales together."""
         field, step = self.fields.sum(0), (_SIDE - max(height, width)) // count

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pyface3d.data.synthetic.relief import open_share
 from pyface3d.data.synthetic.shading import cast_shadows, head_occlusion, shade
 from pyface3d.data.synthetic.wear import Part, detail
 from pyface3d.ops import (
@@ -110,20 +111,23 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     normals = vertex_normals(verts, scene.full)
     shared = torch.cat([verts, normals, scene.occlusion.expand(len(verts), -1)[..., None], garment], -1)
     values = interpolate(shared, seen, scene.full)
-    positions, normal, open_share = values[..., :3], functional.normalize(values[..., 3:6], dim=-1), values[..., 6]
+    positions, normal, exposed = values[..., :3], functional.normalize(values[..., 3:6], dim=-1), values[..., 6]
     part = torch.where(seen.mask, scene.part[seen.face_index.clamp_min(0).long()], -1)
     worn = _worn(wear, scene, seen, part >= 0, values[..., 7:])
 
-    surface = torch.cat([skins.albedo, skins.relief[..., None], skins.gloss], -1)
+    surface = torch.cat([skins.albedo, skins.gloss], -1)
     skin = seen.mask & (part < 0)
-    painted = render_texture(surface, seen._replace(face_index=torch.where(skin, seen.face_index, -1)), scene.head)
+    bare = seen._replace(face_index=torch.where(skin, seen.face_index, -1))
+    painted = render_texture(surface, bare, scene.head)
     chest = part == Part.SKIN
     below = sample_texture(surface, values[..., 10:12].contiguous())
     painted = torch.where(chest[..., None], below, painted)
     albedo = torch.where(skin[..., None], painted[..., :3], worn.albedo)
     albedo = torch.where(chest[..., None], painted[..., :3] * worn.albedo, albedo)
-    gloss = torch.where((skin | chest)[..., None], painted[..., 4:], worn.gloss)
-    relief = torch.where(skin, painted[..., 3], 0.0)
+    gloss = torch.where((skin | chest)[..., None], painted[..., 3:], worn.gloss)
+    creased = render_texture(torch.stack([skins.relief, open_share(skins.relief)], -1), bare, scene.head)
+    relief = torch.where(skin, creased[..., 0], 0.0)
+    exposed = torch.where(skin, exposed * creased[..., 1], exposed)
     normal = bump_normals(positions, normal, relief, skin, max_gap_mm=_RELIEF_GAP_MM)
     to_eye = -functional.normalize(positions, dim=-1)
     normal = torch.where((normal * to_eye).sum(-1, keepdim=True) < 0, -normal, normal)
@@ -131,7 +135,7 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     tint = torch.where(soft & ~hides, veil.opacity, 0.0)[..., None]
     albedo = albedo * (1 - tint) + veil.albedo * tint
     shadow = cast_shadows(lights, verts, scene.full, positions)
-    light = _shaded(lights, seen.mask, normal, to_eye, albedo, gloss, open_share, shadow, (skin | chest).to(albedo))
+    light = _shaded(lights, seen.mask, normal, to_eye, albedo, gloss, exposed, shadow, (skin | chest).to(albedo))
     maps = {"normals": normal, "relief": relief, "albedo": albedo}
     return FacePictures(light, seen.mask.to(albedo), seen, scene.full, maps)
 

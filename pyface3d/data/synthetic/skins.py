@@ -7,15 +7,15 @@ and teeth. Relief comes from its own random numbers: pictures must not teach tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from pyface3d.data.synthetic import relief as wrinkles
 from pyface3d.data.synthetic.assets import model_of
 from pyface3d.data.synthetic.brows import beard_cover, brow_cover, scalp_cover
 from pyface3d.data.synthetic.canvas import (
@@ -33,6 +33,8 @@ from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.eyes import paint_eyes
 from pyface3d.data.synthetic.face_paint import blood_map, column, lip_mask, make_up, melanin_map
 from pyface3d.data.synthetic.noise_bank import NoiseBank, make_noise_bank
+from pyface3d.data.synthetic.people import CHILD
+from pyface3d.data.synthetic.relief import Ground, action_strength, draw_relief, make_ground
 from pyface3d.data.synthetic.skin_tones import HAEMOGLOBIN_LOG, MELANIN_LOG, draw_hair, lab_to_linear, skin_lab
 from pyface3d.io.color import srgb_to_linear
 
@@ -53,7 +55,7 @@ class Skins:
 
     Attributes:
         albedo: (B, T, T, 3) linear RGB.
-        relief: (B, T, T) mm outwards.
+        relief: (B, 2 T, 2 T) mm outwards.
         gloss: (B, T, T, 2) strength of the shine (1: plain dielectric) and roughness in (0, 1].
         hair: (B, 3) linear RGB of the person's hair.
         tone: (B, 3) linear RGB of the person's skin on average.
@@ -81,6 +83,7 @@ class _Studio:
     """
 
     bands: Bands
+    ground: Ground
     noise: NoiseBank
     detail: Tensor
     mouth: Tensor
@@ -116,15 +119,21 @@ def draw_skins(
     parts = []
     for start in range(0, len(rngs), step):
         some = slice(start, start + step)
-        expression = None if people is None else people.expression[some].to(device)
-        parts.append(_paint(studio, Draws(rngs[some], device), expression))
+        count = len(rngs[some])
+        expression, young = torch.zeros(count, len(studio.names)), torch.zeros(count, dtype=torch.bool)
+        if people is not None:
+            expression, young = people.expression[some], people.source[some] == CHILD
+        strength = partial(action_strength, expression.to(device), studio.names)
+        parts.append(_paint(studio, Draws(rngs[some], device), strength, young.to(device)))
     return Skins(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Tensor, ...]:
+def _paint(
+    studio: _Studio, draws: Draws, strength: Callable[[Sequence[str]], Tensor], young: Tensor
+) -> tuple[Tensor, ...]:
     bands, skin = studio.bands, studio.bands.skin
     batch, size = len(draws), skin.canvas.eye.shape
-    patches, mottle, speckle, bend, pores = (studio.noise.draw(draws, scale, *size) for scale in (0, 1, 2, 0, 2))
+    patches, mottle, speckle, strands = (studio.noise.draw(draws, scale, *size) for scale in (0, 1, 2, 2))
     melanin = draws.random()
     tone = lab_to_linear(skin_lab(melanin, draws.normal(1.0), draws.normal(1.0)))
     hair = draw_hair(draws, melanin)
@@ -143,7 +152,7 @@ def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Te
     wet_lips = make_up(bands, painted, draws)
 
     cover = scalp_cover(skin.canvas, speckle, draws)
-    beard_cover(bands.beard, pores, draws, cover)
+    beard_cover(bands.beard, strands, draws, cover)
     rows = bands.brows.rows
     cover[:, rows] = torch.maximum(cover[:, rows], brow_cover(bands.brows.canvas, draws))
     cover *= skin.canvas.skin
@@ -159,19 +168,8 @@ def _paint(studio: _Studio, draws: Draws, expression: Tensor | None) -> tuple[Te
     gloss.unflatten(1, (TEXTURE_SIZE, -1))[:, skin.rows] = _gloss(bands, draws, cover, wet_lips)
     gloss[:, studio.eye_texels] = gloss.new_tensor([0.5, 0.1])
     gloss[:, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])
-    actions = [_strength(expression, studio.names, names, melanin) for names in _WRINKLING_ACTIONS]
-    relief = albedo.new_zeros(batch, TEXTURE_SIZE, TEXTURE_SIZE)
-    relief[:, skin.rows] = wrinkles.draw_relief(bands, bend, pores, draws, *actions)
+    relief = draw_relief(studio.ground, studio.noise, draws, strength, young)
     return albedo.unflatten(1, (TEXTURE_SIZE, -1)), relief, gloss.unflatten(1, (TEXTURE_SIZE, -1)), hair, tone
-
-
-_WRINKLING_ACTIONS = (
-    wrinkles.FOREHEAD_ACTIONS, wrinkles.FROWN_ACTIONS, wrinkles.SMILE_ACTIONS, wrinkles.SQUINT_ACTIONS,
-)  # fmt: skip
-
-
-def _strength(expression: Tensor | None, names: tuple[str, ...], actions: Sequence[str], like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if expression is None else wrinkles.action_strength(expression, names, actions)
 
 
 def _lash_color(draws: Draws, hair: Tensor, tone: Tensor) -> Tensor:
@@ -235,6 +233,7 @@ def _furnished(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
         )
     return _Studio(
         bands=bands.to(device),
+        ground=make_ground(model, device),
         noise=noise.to(device),
         detail=detail.clamp(_DARKEST_DETAIL, _LIGHTEST_DETAIL).contiguous().to(device),
         mouth=mouth.to(device),
