@@ -175,14 +175,10 @@ def draw_relief(
     bend, fade, mottle, speckle = (
         noise.laid_on(draws, scale, ground.row, ground.column) for scale in (_PATCHES, _PATCHES, _MOTTLE, _SPECKLE)
     )
-    places = {
-        name: Place(
-            patch.canvas,
-            *(patch.within(skin, field) for field in (bend, fade, mottle)),
-            patch.within(skin, ground.left),
-        )
-        for name, patch in ground.patches.items()
-    }
+    places: dict[str, Place] = {}
+    for name, part in ground.patches.items():
+        drawn = [part.within(skin, field) for field in (bend, fade, mottle)]
+        places[name] = Place(part.canvas, drawn[0], drawn[1], drawn[2], left=part.within(skin, ground.left))
     smooth = draws.chance(_SMOOTH_SHARE) | young
     age = torch.where(smooth, 0.0, draws.random() ** _AGE_EXPONENT)
     pliancy = torch.where(smooth, _SMOOTH_PLIANCY, 0.25 + 0.75 * age)
@@ -200,8 +196,8 @@ def draw_relief(
         if not len(live):
             continue
         place = places[family.patch].of(live)
-        patch = ground.patches[family.patch].within(skin, relief)
-        patch[live] += family.shape(place, draws.of(live)) * place.of_sides(deep[live])
+        here = ground.patches[family.patch].within(skin, relief)
+        here[live] += family.shape(place, draws.of(live)) * place.of_sides(deep[live])
     whole = relief.new_zeros(len(draws), RELIEF_SIZE, RELIEF_SIZE)
     whole[:, skin.rows, skin.columns] = relief * ground.inside
     return whole

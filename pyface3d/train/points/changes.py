@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pyface3d.train.points.samples import Samples
+from pyface3d.train.recolouring import recolour
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def change_samples(
     turn, scale, shift = (torch.from_numpy(values).float().to(device) for values in (turned, zoom, moved))
     image, samples = _move(samples, turn, scale, shift, outside)
     image, samples = _cover(image, samples, rng, changes.covered)
-    return _recolour(image, rng, changes), samples
+    return recolour(image, rng, changes.grey, changes.noise), samples
 
 
 def mirror_samples(samples: Samples, mirror: MirrorTables, flip: Tensor) -> Samples:
@@ -147,23 +148,3 @@ def _cover(image: Tensor, samples: Samples, rng: np.random.Generator, share: flo
     patch = (image.roll(1, 0) * factor[:, :, None, None] + addend[:, :, None, None]).clamp(0, 1)
     image = torch.where(inside(pixels).reshape(count, 1, size, size), patch, image)
     return image, replace(samples, visible=samples.visible & ~inside(samples.points))
-
-
-def _recolour(image: Tensor, rng: np.random.Generator, changes: Changes) -> Tensor:
-    """Contrast, brightness, white balance, gamma, grey and noise."""
-    count = len(image)
-
-    def draw(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).float().to(image.device).reshape(count, -1, 1, 1)
-
-    gain = draw(np.exp(rng.normal(0, 0.15, (count, 1)) + rng.normal(0, 0.05, (count, 3))))
-    offset = draw(rng.normal(0, 0.04, (count, 1)))
-    gamma = draw(np.exp(rng.normal(0, 0.15, count)))
-    grey = draw((rng.random(count) < changes.grey).astype(np.float32))
-    deviation = draw(changes.noise * rng.random(count) ** 3)
-    # Drawn where it is used: a normal number for every pixel is too many for the CPU to feed a GPU.
-    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**63)))
-    noise = torch.randn(image.shape, generator=generator, device=image.device)
-    image = (image * gain + offset).clamp(1e-4, 1) ** gamma
-    image = torch.lerp(image, image.mean(1, keepdim=True).expand_as(image), grey)
-    return (image + deviation * noise).clamp(0, 1)

@@ -6,7 +6,8 @@ import torch
 
 from pyface3d.data.synthetic.assets import load_assets, model_of
 from pyface3d.data.synthetic.canvas import EYE, OUTSIDE, SKIN, TEETH, make_canvas
-from pyface3d.data.synthetic.people import draw_people
+from pyface3d.data.synthetic.people import CHILD, draw_people
+from pyface3d.data.synthetic.relief import open_share
 from pyface3d.data.synthetic.skin_tones import individual_typology_angle, lab_to_linear, skin_lab
 from pyface3d.data.synthetic.skins import draw_skins
 from pyface3d.io.color import linear_to_srgb
@@ -38,14 +39,14 @@ def fields(skins):
 
 
 def test_shapes_and_ranges(skins):
-    assert skins.albedo.shape == (48, 256, 256, 3) and skins.relief.shape == (48, 256, 256)
+    assert skins.albedo.shape == (48, 256, 256, 3) and skins.relief.shape == (48, 512, 512)
     assert skins.gloss.shape == (48, 256, 256, 2) and skins.hair.shape == skins.tone.shape == (48, 3)
     for values in fields(skins).values():
         assert values.dtype == torch.float32 and bool(values.isfinite().all())
     assert float(skins.albedo.min()) >= 0 and float(skins.albedo.max()) <= 1
     roughness = skins.gloss[..., 1]
     assert float(skins.gloss[..., 0].min()) >= 0 and float(roughness.min()) > 0 and float(roughness.max()) <= 1
-    assert float(skins.relief.abs().max()) < 3.0
+    assert 0.5 < float(skins.relief.abs().max()) < 4.0
 
 
 def test_a_skin_is_the_same_in_any_batch(assets, skins):
@@ -94,14 +95,63 @@ def test_relief_is_independent_of_albedo(skins, canvas):
     assert bool((canvas.part[rows, columns] == SKIN).all())
 
     def fine(values):
-        smooth = torch.nn.functional.avg_pool2d(values[:, None], 9, stride=1, padding=4)[:, 0]
+        smooth = torch.nn.functional.avg_pool2d(values[:, None], 9, 1, 4, count_include_pad=False)[:, 0]
         return (values - smooth).flatten(1)
 
     dark = fine(skins.albedo[:, rows, columns].mean(-1).log())
-    high = fine(skins.relief[:, rows, columns])
+    high = fine(torch.nn.functional.avg_pool2d(skins.relief, 2)[:, rows, columns])
     correlation = torch.nn.functional.cosine_similarity(dark, high, dim=1)
     assert abs(float(correlation.mean())) < 0.04
     assert float(dark.std()) > 0.005 and float(high.std()) > 0.005  # there is something to correlate
+
+
+def test_some_skins_are_smooth_and_some_are_wrinkled(skins):
+    """Flat faces teach that what is painted is not deep; the deepest folds are a millimetre and more."""
+    face = skins.relief[:, 60:400, 60:452].flatten(1)
+    spread = face.std(1)
+    assert int((spread < 0.03).sum()) >= 8 and int((spread > 0.1).sum()) >= 8
+    assert float(face.amin(1).sort().values[5]) < -1.0
+    assert float((skins.relief != 0).float().mean((1, 2)).max()) < 0.7  # nothing behind the ears
+
+
+def test_creases_see_less_of_the_sky():
+    """A groove as deep below the mean around it as the rest length sees 1/√2 of the sky, a ridge and a plane all."""
+    relief = torch.zeros(2, 64, 64)
+    relief[0, :, 32] = -0.7 * 7 / 6  # the mean over seven texels takes a seventh of it
+    relief[1, :, 32] = 1.0
+    share = open_share(relief)
+    torch.testing.assert_close(share[0, 10:54, 32], torch.full((44,), 0.5**0.5))
+    assert bool((share[1, :, 32] == 1).all()) and bool((share[:, :, :20] == 1).all())
+    assert float(share.min()) > 0 and float(share.max()) == 1
+
+
+def test_children_have_no_lines(assets):
+    people = draw_people(assets, rngs(0, 24))
+    young = type(people)(
+        *(people.model, people.verts, people.neutral, people.identity),
+        torch.zeros_like(people.expression),
+        torch.full_like(people.source, CHILD),
+    )
+    assert float(draw_skins(assets, rngs(0, 24), young).relief[:, 60:400, 60:452].std(dim=(1, 2)).max()) < 0.04
+
+
+def test_lines_follow_the_side_that_makes_them(assets):
+    """A one-sided smile deepens the fold of its own side."""
+    people = draw_people(assets, rngs(0, 12))
+    names = people.model.expression_names
+
+    def smiling(*actions):
+        expression = torch.zeros_like(people.expression)
+        expression[:, [names.index(action) for action in actions]] = 1.0
+        at = type(people)(people.model, people.verts, people.neutral, people.identity, expression, people.source)
+        return draw_skins(assets, rngs(0, 12), at).relief[:, 190:330]
+
+    none, left = smiling(), smiling("mouthSmileLeft", "mouthUpperUpLeft")
+    change = (left - none).abs().mean((0, 1))
+    canvas_left = make_canvas(people.model, 512).position[260, 400, 0] > 0  # on which half of the chart +x lies
+    halves = change[256:].sum(), change[:256].sum()
+    own, other = halves if bool(canvas_left) else halves[::-1]
+    assert float(own) > 4 * float(other)
 
 
 def test_expressions_deepen_wrinkles(assets):
@@ -112,7 +162,7 @@ def test_expressions_deepen_wrinkles(assets):
 
     def depth(expression):
         at = type(people)(people.model, people.verts, people.neutral, people.identity, expression, people.source)
-        return draw_skins(assets, rngs(0, 12), at).relief[:, 20:60, 90:166].std(dim=(1, 2)).mean()
+        return draw_skins(assets, rngs(0, 12), at).relief[:, 40:120, 180:332].std(dim=(1, 2)).mean()
 
     assert float(depth(raised)) > 1.3 * float(depth(torch.zeros_like(raised)))
 
