@@ -34,3 +34,19 @@ VISIBLE_FACE: tuple[FacePart, ...] = (
     FacePart.MOUTH,
 )
 """Classes that are the face itself: what a fit may compare and a texture may take."""
+
+PART_COLOURS: dict[FacePart, tuple[int, int, int]] = {
+    FacePart.BACKGROUND: (0, 0, 0),
+    FacePart.SKIN: (236, 188, 150),
+    FacePart.BROW: (120, 72, 32),
+    FacePart.EYE: (64, 160, 255),
+    FacePart.NOSE: (255, 222, 120),
+    FacePart.LIP: (224, 64, 96),
+    FacePart.MOUTH: (128, 0, 48),
+    FacePart.HAIR: (144, 96, 192),
+    FacePart.GLASSES: (0, 208, 208),
+    FacePart.OCCLUDER: (255, 0, 255),
+    FacePart.NECK: (96, 128, 64),
+    FacePart.EAR: (255, 128, 0),
+}
+"""sRGB colours to show label maps in."""

@@ -5,14 +5,18 @@ from pyface3d.losses.coefficients import coefficient_loss, vertex_gram, vertex_l
 from pyface3d.losses.points import distance_loss, gaussian_nll, shape_loss
 from pyface3d.losses.reduction import masked_mean
 from pyface3d.losses.rotations import chordal_loss, rotation_angle
+from pyface3d.losses.segmentation import class_loss, near_borders, overlap_loss
 
 __all__ = [
     "binary_loss",
     "chordal_loss",
+    "class_loss",
     "coefficient_loss",
     "distance_loss",
     "gaussian_nll",
     "masked_mean",
+    "near_borders",
+    "overlap_loss",
     "rotation_angle",
     "shape_loss",
     "vertex_gram",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _NETWORKS = {
     "face_points": ("pyface3d.networks.face_points", "FacePoints"),
+    "face_parts": ("pyface3d.networks.face_parts", "FaceParts"),
     "efficientnet_lite0": ("pyface3d.networks.efficientnet_lite", "EfficientNetLite0"),
     "mtcnn_proposal": ("pyface3d.networks.mtcnn", "ProposalNet"),
     "mtcnn_refine": ("pyface3d.networks.mtcnn", "RefineNet"),
@@ -25,8 +26,8 @@ def create_network(name: str, **sizes: Any) -> nn.Module:
     """A network with fresh weights, in training mode.
 
     Args:
-        name: ``"face_points"``, ``"efficientnet_lite0"``, ``"mtcnn_proposal"``, ``"mtcnn_refine"``, ``"mtcnn_output"``,
-            ``"tddfa"``, ``"faceboxes"``.
+        name: ``"face_points"``, ``"face_parts"``, ``"efficientnet_lite0"``, ``"mtcnn_proposal"``, ``"mtcnn_refine"``,
+            ``"mtcnn_output"``, ``"tddfa"``, ``"faceboxes"``.
         sizes: arguments of its class, see there.
 
     Raises:

@@ -7,7 +7,7 @@ from TensorFlow, so that strided convolutions pad more on the right and below, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ _STAGES = (
 _STEM_CHANNELS = 32
 _HEAD_CHANNELS = 1280
 FINE_CHANNELS, MIDDLE_CHANNELS, LAST_CHANNELS = (_STAGES[i][3] for i in (2, 4, 6))
+STAGE_CHANNELS = (_STEM_CHANNELS, *(stage[3] for stage in _STAGES))
+"""Channels after the stem and each of the stages."""
 
 # What RGB in [0, 1] is shifted and divided by before the stem.
 INPUT_MEAN, INPUT_STD = 127 / 255, 128 / 255
@@ -133,14 +135,18 @@ class EfficientNetLite0(nn.Module):
             Stage 3 (B, 40, H / 8, W / 8), stage 5 (B, 112, H / 16, W / 16) and stage 7 (B, 320, H / 32, W / 32), sides
             rounded up.
         """
+        fine, middle, last = self.maps(image, (3, 5, 7))
+        return fine, middle, last
+
+    def maps(self, image: Tensor, stages: Collection[int]) -> list[Tensor]:
+        """Features of RGB images (B, 3, H, W) in [0, 1] after some of the stages, in their order."""
         features = (image - INPUT_MEAN) / INPUT_STD
         found = []
         for number, stage in enumerate(self.stages):
             features = stage(features)
-            if number in (3, 5, 7):
+            if number in stages:
                 found.append(features)
-        fine, middle, last = found
-        return fine, middle, last
+        return found
 
 
 class ImageNetClassifier(nn.Module):

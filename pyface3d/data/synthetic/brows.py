@@ -9,6 +9,8 @@ from pyface3d.data.synthetic.canvas import BROW_LENGTH_MM, Band, Canvas, soft
 from pyface3d.data.synthetic.draws import Draws
 
 _BARE_SHARE = 0.04
+_BARE = 0.15  # hair that covers less of the skin is not seen
+_SHORN = 0.3  # hair that covers less of the scalp looks bald
 _STROKE_ROWS, _STROKES = 48, 96
 #: No beard, stubble (shaved yesterday to last week), and short painted beards.
 _BEARD_WEIGHTS = (0.66, 0.20, 0.14)
@@ -16,8 +18,10 @@ _BEARD_WEIGHTS = (0.66, 0.20, 0.14)
 _SHAPE_WEIGHTS = (0.45, 0.2, 0.15, 0.12, 0.08)
 
 
-def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
+def brow_cover(canvas: Canvas, draws: Draws) -> tuple[Tensor, Tensor]:
     """Cover of brow hair (B, rows, T) in [0, 1]: a band of leaning strokes, thinner towards its tail.
+
+    Also where an annotator would mark it, bool: between the strokes too, nowhere if hardly anything is there.
 
     iBUG's points run along the middle of a brow, a little above it, and the spread of the hairs' height and arch
     about them stays small: else the points' labels would be wrong.
@@ -45,7 +49,7 @@ def brow_cover(canvas: Canvas, draws: Draws) -> Tensor:
     strokes = draws.normal(1.0, _STROKE_ROWS * _STROKES)
     uneven = strokes.gather(1, index.flatten(1)).reshape(index.shape)
     cover = body * (1 + roughness * uneven).clamp(0.2, 1.4)
-    return (density.reshape(size) * cover).clamp(0, 1)
+    return (density.reshape(size) * cover).clamp(0, 1), (body > 0.5) & (density.reshape(size) > _BARE)
 
 
 def beard_cover(band: Band, speckle: Tensor, draws: Draws, cover: Tensor) -> None:
@@ -77,11 +81,12 @@ def _beard_shapes(canvas: Canvas) -> Tensor:
     return shapes * (canvas.beard_floor * soft(-1.5 - canvas.lips, 2.0))
 
 
-def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> Tensor:
-    """Cover of hair cut short on the scalp (B, rows, T); under longer hair it darkens the partings."""
+def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Cover of short hair on the scalp (B, rows, T), which darkens the partings of longer hair; where it is seen."""
     size = (len(draws), 1, 1)
     bald = draws.chance(0.12)
     amount = torch.where(bald, draws.uniform(0.0, 0.25), draws.uniform(0.45, 1.0)).reshape(size)
     back = draws.normal(5.0).clamp_min(-8).reshape(size)
     width, grain = draws.uniform(5.0, 16.0).reshape(size), draws.uniform(0.02, 0.15).reshape(size)
-    return (amount * torch.sigmoid((canvas.scalp - back) * (4.4 / width)) * (1 + grain * speckle)).clamp(0, 1)
+    edge = torch.sigmoid((canvas.scalp - back) * (4.4 / width))
+    return (amount * edge * (1 + grain * speckle)).clamp(0, 1), amount * edge > _SHORN

@@ -27,9 +27,11 @@ from pyface3d.data.synthetic.occluders import draw_occluders
 from pyface3d.data.synthetic.portraits import STAGE as REFRAMING
 from pyface3d.data.synthetic.portraits import FaceLabels, Portraits, framed_anew
 from pyface3d.data.synthetic.rendering import FacePictures, Scene, make_scene, render_faces
+from pyface3d.data.synthetic.segments import segments
 from pyface3d.data.synthetic.skins import Skins, draw_skins
 from pyface3d.data.synthetic.wear import Part, draw_wear, wear_mesh
 from pyface3d.errors import InputError
+from pyface3d.part_labels import FacePart
 
 _CHUNK = 8  # people rendered together: more do not fit the processor's cache
 _BLOCK = 64  # people between two photos of the same person
@@ -44,7 +46,8 @@ PART_NAMES = (
 """Labels of the map ``parts`` by number."""
 
 _WORN = len(PART_NAMES) - len(Part)
-_MAPS = ("depth", "normals", "relief", "parts", "albedo", "light", "occluder")
+_OF_ANY_SHOT = ("segments", "occluder")
+_MAPS = ("depth", "normals", "relief", "parts", "albedo", "light", *_OF_ANY_SHOT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,8 @@ class FaceBatch(FaceLabels):
         image: sRGB, (B, 3, S, S) uint8.
         is_face: False where the crop holds no face to be found; all labels are void there, (B,) bool.
         maps: on request, in the crop's resolution: ``depth`` mm (B, S, S), ``normals`` camera frame (B, S, S, 3),
-            ``relief`` mm, ``parts`` (numbers into `PART_NAMES`), ``occluder`` bool, ``albedo`` and ``light``
-            linear RGB.
+            ``relief`` mm, ``parts`` (numbers into `PART_NAMES`, of what the engine draws), ``segments`` (numbers of
+            `FacePart`, of what the photo shows), ``occluder`` bool, ``albedo`` and ``light`` linear RGB.
     """
 
     image: Tensor
@@ -76,6 +79,7 @@ class SyntheticFaces:
         occluders: False leaves out the occluders (hair and glasses stay), for ablation.
         empty: share of crops without a face.
         company: whether other people may stand behind or before.
+        framing: the crop, `views.FACE` or `views.PARTS`.
         shots: photos of every rendered person (which is the costly part): each with another framing, background,
             occluder and camera.
 
@@ -94,6 +98,7 @@ class SyntheticFaces:
         empty: float = 0.08,
         company: bool = True,
         shots: int = 4,
+        framing: views.Framing = views.FACE,
     ) -> None:
         loaded = assets if isinstance(assets, Mapping) else load_assets(assets)
         self.device = torch.device(device)
@@ -101,13 +106,14 @@ class SyntheticFaces:
         self.model = model_of(self.assets)
         self.size, self.seed = size, seed
         self._occluders, self._empty_share, self._company, self._shots = occluders, empty, company, shots
+        self._framing = framing
         self._lately: dict[int, Portraits] = {}
 
     def batch(self, start: int, count: int, maps: Sequence[str] = ()) -> FaceBatch:
         """Samples ``start`` to ``start + count - 1`` of the sequence, with the ``maps`` named.
 
         Raises:
-            InputError: a map is unknown, or maps are wanted of later shots.
+            InputError: a map is unknown, or others than ``segments`` and ``occluder`` are wanted of later shots.
         """
         if unknown := [name for name in maps if name not in _MAPS]:
             raise InputError(f"maps must be of {', '.join(_MAPS)}, got {', '.join(unknown)}")
@@ -162,6 +168,7 @@ class SyntheticFaces:
         return Portraits(
             layer=_layer(shown.pictures),
             tone=shown.skins.tone,
+            segments=segments(shown.pictures, self.scene, shown.skins.segments, marks.points68 * views.RENDER_SCALE),
             points68=marks.points68,
             points68_3d=marks.points68_3d,
             dense=marks.dense,
@@ -173,9 +180,12 @@ class SyntheticFaces:
             coefficients_known=shown.people.source != people.CHILD,
         )
 
-    def _render(self, indices: list[int], wider: float = 1.0) -> _Rendered:
+    def _render(self, indices: list[int]) -> _Rendered:
+        return self._seen(indices, self._framing)
+
+    def _seen(self, indices: list[int], framing: views.Framing, wider: float = 1.0) -> _Rendered:
         folk = people.draw_people(self.assets, self._rngs(indices, people.STAGE), self.device)
-        seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size).wider(wider)
+        seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size, framing).wider(wider)
         skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device)
         lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device, skins.tone)
         wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk, skins.hair)
@@ -192,17 +202,19 @@ class SyntheticFaces:
         if not self._company:
             return None
         chunks = _chunks([_COMPANY + i for i in range(_NUM_COMPANY)])
-        layers = torch.cat([_layer(self._render(chunk, COMPANY_SCALE).pictures) for chunk in chunks])
+        layers = torch.cat([_layer(self._seen(chunk, views.FACE, COMPANY_SCALE).pictures) for chunk in chunks])
         return layers.permute(0, 3, 1, 2).contiguous()
 
     def _photos(self, indices: list[int], maps: Sequence[str]) -> FaceBatch:
         numbers, shots = zip(*(self._person(index) for index in indices))
         again = torch.tensor(shots, device=self.device) > 0
         drawn: dict[str, Tensor] = {}
-        if maps:
+        if rendered := [name for name in maps if name not in _OF_ANY_SHOT]:
             if any(shots):
-                raise InputError("maps are known where shots=1 only; make another SyntheticFaces for them")
-            portraits, drawn = self._with_maps(list(numbers), [name for name in maps if name != "occluder"])
+                raise InputError(
+                    f"{', '.join(rendered)}: these maps are known where shots=1 only; make another SyntheticFaces"
+                )
+            portraits, drawn = self._with_maps(list(numbers), rendered)
         else:
             portraits = framed_anew(self._portraits(list(numbers)), self._rngs(indices, REFRAMING), again)
         behind = backgrounds.draw_backgrounds(
@@ -210,7 +222,7 @@ class SyntheticFaces:
         )
         light, cover = portraits.layer[..., :3], portraits.layer[..., 3:]
         scene = light * cover + _averaged(behind, self.size) * (1 - cover)
-        hidden = scene.new_zeros(scene.shape[:3])
+        hidden = hair = scene.new_zeros(scene.shape[:3])
         if self._occluders:
             occlusion = draw_occluders(
                 self.assets,
@@ -220,10 +232,13 @@ class SyntheticFaces:
                 self.size,
                 self._others,
             )
-            scene, hidden = occlusion.over(scene), occlusion.cover
+            scene, hidden, hair = occlusion.over(scene), occlusion.cover, occlusion.hair
         photo = cameras.photograph(self._rngs(indices, cameras.STAGE), scene.permute(0, 3, 1, 2).contiguous())
         if "occluder" in maps:
             drawn["occluder"] = hidden > _HIDDEN
+        if "segments" in maps:
+            before = torch.where(hair > 0.5 * hidden, int(FacePart.HAIR), int(FacePart.OCCLUDER)).to(torch.uint8)
+            drawn["segments"] = torch.where(hidden > _HIDDEN, before, self._nearest(portraits.segments))
         seen = {
             "visible68": portraits.visible68 & ~_covered(hidden, portraits.points68),
             "visible_dense": portraits.visible_dense & ~_covered(hidden, portraits.dense),
@@ -243,10 +258,14 @@ class SyntheticFaces:
         return Portraits.joined([self._portray(one) for one in shown]), maps
 
     def _map(self, name: str, pictures: FacePictures) -> Tensor:
-        # The nearest pixel rather than a mean: labels do not mix, and depths of two surfaces neither.
-        nearest = ((torch.arange(self.size, device=self.device) + 0.5) * views.RENDER_SCALE).long()
         values = {"depth": pictures.fragments.depth, "light": pictures.light, **pictures.maps}
-        return (self._parts(pictures) if name == "parts" else values[name])[:, nearest][:, :, nearest]
+        return self._nearest(self._parts(pictures) if name == "parts" else values[name])
+
+    def _nearest(self, value: Tensor) -> Tensor:
+        """(B, N, N, …) in the crop's resolution: the nearest pixel rather than a mean, since labels do not mix, and
+        depths of two surfaces neither."""
+        nearest = ((torch.arange(self.size, device=self.device) + 0.5) * (value.shape[1] / self.size)).long()
+        return value[:, nearest][:, :, nearest]
 
     def _parts(self, pictures: FacePictures) -> Tensor:
         """What is under every pixel, uint8: 0 nothing, 1 … regions of the head in `PART_NAMES`, then the wear."""

@@ -34,11 +34,13 @@ class Occlusion:
         color: (B, S, S, 3) linear RGB, not premultiplied; 0 where ``cover`` is 0.
         cover: (B, S, S) in [0, 1].
         shadow: (B, S, S) in [0, 1]: share of the light that is kept from what lies behind.
+        hair: (B, S, S) in [0, 1]: share of the pixel that strands of hair cover.
     """
 
     color: Tensor
     cover: Tensor
     shadow: Tensor
+    hair: Tensor
 
     def over(self, image: Tensor) -> Tensor:
         """(B, S, S, 3) linear pictures with the shadows cast and the occluders laid over them."""
@@ -71,20 +73,23 @@ def draw_occluders(
     frame = face_frame(points68)
     cells = face_cells(points68, size)
     canvas = points68.new_zeros(len(points68), 4, size, size)
+    hair = points68.new_zeros(len(points68), size, size)
     kinds = _kinds(assets, pool)
-    first = draws.choice([0.35] + [weight for weight, _ in kinds]) - 1
+    first = draws.choice([0.35] + [weight for weight, *_ in kinds]) - 1
     more = draws.choice([0.7, 0.22, 0.08])
-    later = [draws.choice([weight for weight, _ in kinds]) for _ in range(_LAYERS - 1)]
+    later = [draws.choice([weight for weight, *_ in kinds]) for _ in range(_LAYERS - 1)]
     kind = torch.stack([first, *later])
     wanted = (first >= 0) & (torch.arange(_LAYERS, device=first.device)[:, None] <= more)
     rows = wanted.nonzero()
     added = canvas.new_zeros(len(rows), 4, size, size)
-    for number, (_, draw) in enumerate(kinds):  # once per kind, for all layers
+    hairy = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    for number, (_, draw, is_hair) in enumerate(kinds):  # once per kind, for all layers
         which = (kind[wanted] == number).nonzero()[:, 0]
         if len(which):
             sample = rows[which, 1]
             layer = draw(draws.of(sample), frame.of(sample), skin[sample], size)
             added[which] = layer
+            hairy[which] = is_hair
     for depth in range(_LAYERS):
         which = (rows[:, 0] == depth).nonzero()[:, 0]
         sample = rows[which, 1]
@@ -92,13 +97,16 @@ def draw_occluders(
         together = below * (1 - added[which, 3:]) + added[which]
         allowed = coverage(cells[sample], together[:, 3]) <= _MOST
         canvas[sample] = torch.where(allowed[:, None, None, None], together, below)
+        cover = added[which, 3]
+        strands = hair[sample] * (1 - cover) + cover * hairy[which, None, None]
+        hair[sample] = torch.where(allowed[:, None, None], strands, hair[sample])
     cover = canvas[:, 3]
     color = canvas[:, :3] / cover[:, None].clamp_min(1e-3)
-    return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover))
+    return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover), hair)
 
 
-def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None) -> list[tuple[float, _Layer]]:
-    """What there is to draw, with its share among 0.65."""
+def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None) -> list[tuple[float, _Layer, bool]]:
+    """What there is to draw, with its share among 0.65, and whether it is hair."""
 
     def on_hands(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
         return hands(assets, draws, frame, skin, size)
@@ -119,16 +127,16 @@ def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None) -> list[tuple[floa
         return lambda draws, frame, skin, size: draw(draws, frame, size)
 
     return [
-        (0.15, on_masks),
-        (0.16, on_hands),
-        (0.05, on_held_things),
-        (0.1, on_objects),
-        (0.02, on_people),
-        (0.05, bare(shapes.blobs)),
-        (0.03, bare(shapes.bars)),
-        (0.04, bare(shapes.strands)),
-        (0.02, bare(shapes.scarves)),
-        (0.03, bare(shapes.frame_cuts)),
+        (0.15, on_masks, False),
+        (0.16, on_hands, False),
+        (0.05, on_held_things, False),
+        (0.1, on_objects, False),
+        (0.02, on_people, False),
+        (0.05, bare(shapes.blobs), False),
+        (0.03, bare(shapes.bars), False),
+        (0.04, bare(shapes.strands), True),
+        (0.02, bare(shapes.scarves), False),
+        (0.03, bare(shapes.frame_cuts), False),
     ]
 
 

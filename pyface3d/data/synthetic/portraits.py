@@ -52,10 +52,13 @@ class Portraits(FaceLabels):
     Attributes:
         layer: linear RGB, not premultiplied, and cover, (B, S, S, 4).
         tone: mean colour of the skin, linear RGB albedo, (B, 3).
+        segments: what every pixel shows, numbers of `FacePart`, (B, N, N) uint8; N is the rendered size, or S once
+            the portraits were framed anew.
     """
 
     layer: Tensor
     tone: Tensor
+    segments: Tensor
 
     def __len__(self) -> int:
         return len(self.layer)
@@ -97,6 +100,7 @@ def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again
     return replace(
         portraits,
         layer=torch.where(again[:, None, None, None], _warped(portraits.layer, scaled, middle), portraits.layer),
+        segments=_nearest(portraits.segments, size, scaled, middle),
         points68=points68,
         points68_3d=torch.cat([moved(flat), depth], -1),
         dense=dense,
@@ -115,12 +119,26 @@ def _draw(rng: np.random.Generator) -> np.ndarray:
     return np.array([turn, zoom, right, down])
 
 
-def _warped(layer: Tensor, scaled: Tensor, middle: Tensor) -> Tensor:
-    size = layer.shape[1]
-    at = torch.arange(size, device=layer.device) + 0.5
+def _sources(size: int, scaled: Tensor, middle: Tensor) -> Tensor:
+    """Where every pixel of the new crops comes from: px about the middle of the old ones, (B, S, S, 2)."""
+    at = torch.arange(size, device=scaled.device) + 0.5
     pixels = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
     back = torch.linalg.inv(scaled)
-    where = ((pixels - middle[:, None, None])[..., None, :] * back[:, None, None]).sum(-1)
+    return ((pixels - middle[:, None, None])[..., None, :] * back[:, None, None]).sum(-1)
+
+
+def _nearest(segments: Tensor, size: int, scaled: Tensor, middle: Tensor) -> Tensor:
+    """Classes do not mix: the nearest pixel's; 0 beyond the edge, as where nothing is drawn."""
+    fine = segments.shape[1]
+    x, y = ((_sources(size, scaled, middle) / size + 0.5) * fine).floor().long().unbind(-1)
+    inside = (x >= 0) & (y >= 0) & (x < fine) & (y < fine)
+    rows = torch.arange(len(segments), device=segments.device)[:, None, None]
+    return torch.where(inside, segments[rows, y.clamp(0, fine - 1), x.clamp(0, fine - 1)], 0)
+
+
+def _warped(layer: Tensor, scaled: Tensor, middle: Tensor) -> Tensor:
+    size = layer.shape[1]
+    where = _sources(size, scaled, middle)
     cover = layer[..., 3:]
     premultiplied = torch.cat([layer[..., :3] * cover, cover], -1).permute(0, 3, 1, 2)
     found = functional.grid_sample(premultiplied, where * (2 / size), align_corners=False).permute(0, 2, 3, 1)

@@ -45,6 +45,7 @@ class FacePictures:
         cover: 1 where there is a surface, (B, R, R).
         fragments: of the scene, see-through wear left out: what is seen under every pixel.
         topology: of the scene: the head's faces first, then the wear's.
+        glass: where it is seen through a lens, (B, R, R) bool.
         maps: ``normals`` (B, R, R, 3) camera frame, ``relief`` (B, R, R) mm, ``albedo`` (B, R, R, 3).
     """
 
@@ -52,6 +53,7 @@ class FacePictures:
     cover: Tensor
     fragments: Fragments
     topology: Topology
+    glass: Tensor
     maps: Mapping[str, Tensor]
 
 
@@ -137,7 +139,8 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     shadow = cast_shadows(lights, verts, scene.full, positions)
     light = _shaded(lights, seen.mask, normal, to_eye, albedo, gloss, exposed, shadow, (skin | chest).to(albedo))
     maps = {"normals": normal, "relief": relief, "albedo": albedo}
-    return FacePictures(light, seen.mask.to(albedo), seen, scene.full, maps)
+    glass = seen.mask & soft & ~hides & (scene.part[front.face_index.clamp_min(0).long()] == Part.LENSES)
+    return FacePictures(light, seen.mask.to(albedo), seen, scene.full, glass, maps)
 
 
 def _shaded(lights: Lights, where: Tensor, *values: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from pyface3d.data.synthetic.canvas import (
     make_bands,
     make_canvas,
 )
+from pyface3d.data.synthetic.chart_classes import chart_classes
 from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.eyes import paint_eyes
 from pyface3d.data.synthetic.face_paint import blood_map, column, lip_mask, make_up, melanin_map
@@ -37,12 +38,15 @@ from pyface3d.data.synthetic.people import CHILD
 from pyface3d.data.synthetic.relief import Ground, action_strength, draw_relief, make_ground
 from pyface3d.data.synthetic.skin_tones import HAEMOGLOBIN_LOG, MELANIN_LOG, draw_hair, lab_to_linear, skin_lab
 from pyface3d.io.color import srgb_to_linear
+from pyface3d.ops import interpolate, rasterize_uvs
+from pyface3d.part_labels import FacePart
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pyface3d.data.synthetic.canvas import Bands
     from pyface3d.data.synthetic.people import People
+    from pyface3d.face_models.linear import LinearFaceModel
 
 _DARKEST_DETAIL, _LIGHTEST_DETAIL = -1.4, 0.7
 _MADE_UP_SKINS = 6
@@ -59,6 +63,7 @@ class Skins:
         gloss: (B, T, T, 2) strength of the shine (1: plain dielectric) and roughness in (0, 1].
         hair: (B, 3) linear RGB of the person's hair.
         tone: (B, 3) linear RGB of the person's skin on average.
+        segments: `FacePart` of every texel, (B, T, T) uint8.
     """
 
     albedo: Tensor
@@ -66,6 +71,7 @@ class Skins:
     gloss: Tensor
     hair: Tensor
     tone: Tensor
+    segments: Tensor
 
     def __len__(self) -> int:
         return len(self.albedo)
@@ -80,6 +86,7 @@ class _Studio:
         iris, iris_around, above_eye: of the canvas at ``eye_texels`` (Ne,).
         mouth: (3, Nm) linear RGB of teeth, gums, tongue and mouth at ``mouth_texels`` (Nm,).
         names: of the actions in ``People.expression``.
+        segments: `FacePart` of every texel without hair, (T, T) uint8.
     """
 
     bands: Bands
@@ -95,6 +102,7 @@ class _Studio:
     eye_texels: Tensor
     lash_texels: Tensor
     names: tuple[str, ...]
+    segments: Tensor
 
 
 _STUDIOS: WeakIdKeyDictionary = WeakIdKeyDictionary()
@@ -151,10 +159,12 @@ def _paint(
     painted = log.exp_()
     wet_lips = make_up(bands, painted, draws)
 
-    cover = scalp_cover(skin.canvas, speckle, draws)
+    cover, shorn = scalp_cover(skin.canvas, speckle, draws)
     beard_cover(bands.beard, strands, draws, cover)
     rows = bands.brows.rows
-    cover[:, rows] = torch.maximum(cover[:, rows], brow_cover(bands.brows.canvas, draws))
+    brows, is_brow = brow_cover(bands.brows.canvas, draws)
+    cover[:, rows] = torch.maximum(cover[:, rows], brows)
+    segments = _with_hair(studio, shorn, is_brow)
     cover *= skin.canvas.skin
     painted = torch.lerp(painted, column(skin_hair), cover[:, None]).clamp_(0.002, 1.0)
     albedo = painted.new_zeros(batch, TEXTURE_SIZE * TEXTURE_SIZE, 3)
@@ -169,7 +179,19 @@ def _paint(
     gloss[:, studio.eye_texels] = gloss.new_tensor([0.5, 0.1])
     gloss[:, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])
     relief = draw_relief(studio.ground, studio.noise, draws, strength, young)
-    return albedo.unflatten(1, (TEXTURE_SIZE, -1)), relief, gloss.unflatten(1, (TEXTURE_SIZE, -1)), hair, tone
+    return albedo.unflatten(1, (TEXTURE_SIZE, -1)), relief, gloss.unflatten(1, (TEXTURE_SIZE, -1)), hair, tone, segments
+
+
+def _with_hair(studio: _Studio, shorn: Tensor, brows: Tensor) -> Tensor:
+    """Classes of every texel (B, T, T), hair painted on the skin included: masks (B, rows, T) in their bands."""
+    found = studio.segments.repeat(len(shorn), 1, 1)
+    for rows, where, part in (
+        (studio.bands.skin.rows, shorn, FacePart.HAIR),
+        (studio.bands.brows.rows, brows, FacePart.BROW),
+    ):
+        some = found[:, rows]
+        some[where & (some == FacePart.SKIN)] = part
+    return found
 
 
 def _lash_color(draws: Draws, hair: Tensor, tone: Tensor) -> Tensor:
@@ -211,6 +233,13 @@ def _studio(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
     return by_device[key]
 
 
+def _region(model: LinearFaceModel, name: str) -> Tensor:
+    """Texels of one of the model's regions, (T, T) bool."""
+    fragments = rasterize_uvs(model.topology, TEXTURE_SIZE, TEXTURE_SIZE)
+    share = interpolate(model.regions[name][None, :, None].float(), fragments, model.topology)
+    return (share[0, ..., 0] > 0.5) & fragments.mask[0]
+
+
 def _furnished(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
     model = model_of(assets)
     canvas = make_canvas(model)
@@ -245,4 +274,5 @@ def _furnished(assets: Mapping[str, Tensor], device: torch.device) -> _Studio:
         eye_texels=eye_texels.to(device),
         lash_texels=canvas.texels(LASHES).to(device),
         names=model.expression_names,
+        segments=chart_classes(canvas, *(_region(model, name) for name in ("ears", "nose"))).to(device),
     )

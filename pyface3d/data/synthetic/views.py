@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.data.synthetic.labels import label_points
-from pyface3d.face_models.landmarks import CROP_MARGIN
+from pyface3d.face_models.landmarks import CROP_MARGIN, PARTS_MARGIN, PARTS_RAISE
 from pyface3d.geometry import Camera, rotation_from_axis_angle, rotation_from_euler
 
 if TYPE_CHECKING:
@@ -29,6 +29,29 @@ _OFF_AXIS_SIGMA, _OFF_AXIS_MOST = 9.0, 25.0  # the face's direction off the opti
 _SIDE_SIGMA, _SHIFT_SIGMA = 0.13, 0.06
 _BAD_SHARE, _BAD_SIDE_SIGMA, _BAD_SHIFT_SIGMA = 0.1, 0.3, 0.15
 _MOST_SIDE, _MOST_SHIFT = 0.7, 0.35  # log of the side, shift over the side: a detector that is off by more has failed
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The crop that a network looks at.
+
+    Attributes:
+        margin: side over the larger side of the box of the 68 points.
+        raised: how far its middle lies above the box's, in sides.
+        jitter: how badly it is placed and sized, 1 as by a detector.
+        roll: how far heads lean in it, 1 as they do in photos.
+    """
+
+    margin: float = CROP_MARGIN
+    raised: float = 0.0
+    jitter: float = 1.0
+    roll: float = 1.0
+
+
+FACE = Framing()
+"""What the landmark network sees."""
+PARTS = Framing(PARTS_MARGIN, PARTS_RAISE, jitter=0.6, roll=0.35)
+"""What the networks of parts and relief see: cut about found landmarks, upright along the face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +89,17 @@ class Views:
         return self.camera.project(self.verts_camera(verts))
 
 
-def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128) -> Views:
+def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128, framing: Framing = FACE) -> Views:
     """A view of each person.
 
-    The crop is a square about the box of the person's 68 points in the picture: `CROP_MARGIN` times as large as the
-    box, then jittered as the box of a real detector is.
+    The crop is a square about the box of the person's 68 points in the picture: ``framing.margin`` times as large as
+    the box, then jittered as the box of a real detector is.
     """
     drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(people.verts)
     yaw, pitch, roll, distance, aside, below, side, shift_x, shift_y = drawn.unbind(1)
+    roll, side, shift_x, shift_y = (
+        value * share for value, share in zip((roll, side, shift_x, shift_y), (framing.roll, *[framing.jitter] * 3))
+    )
     ray = rotation_to_ray(torch.stack([aside.tan(), below.tan()], 1))
     rotation = _product(ray, rotation_from_euler(yaw, pitch, roll))
 
@@ -88,8 +114,8 @@ def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128)
     flat = flat.gather(1, outline[..., None].expand(-1, -1, 2))
     low, high = flat.amin(1), flat.amax(1)
 
-    width = CROP_MARGIN * (high - low).amax(1) * side.exp()
-    center = 0.5 * (low + high) + width[:, None] * torch.stack([shift_x, shift_y], 1)
+    width = framing.margin * (high - low).amax(1) * side.exp()
+    center = 0.5 * (low + high) + width[:, None] * torch.stack([shift_x, shift_y - framing.raised], 1)
     pixels = round(RENDER_SCALE * size)
     focal = pixels / width
     corner = center - 0.5 * width[:, None]
