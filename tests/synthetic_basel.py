@@ -67,7 +67,7 @@ def shell(columns: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     across, down = np.linspace(-1, 1, columns), np.linspace(1, -1, rows)
     x, y = (grid.ravel() for grid in np.meshgrid(78 * np.sin(1.2 * across) / np.sin(1.2), 95 * down))
     z = 90 * np.sqrt(np.clip(1 - (x / 92) ** 2 - (y / 150) ** 2, 0, None)) + 20
-    z += 22 * np.exp(-((x / 11) ** 2) - ((y - 4) / 16) ** 2 * np.where(y < 4, 1.6, 0.35))  # the nose
+    z += 22 * np.exp(-((x / 11) ** 2) - (y / 16) ** 2 * np.where(y < 0, 1.6, 0.35))  # the nose
     z -= 7 * (
         np.exp(-(((x - 32) / 13) ** 2) - ((y - 29) / 9) ** 2) + np.exp(-(((x + 32) / 13) ** 2) - ((y - 29) / 9) ** 2)
     )
