@@ -22,6 +22,7 @@ COMMANDS = {
     "view": "look at a GLB, PLY or OBJ file in the browser, expressions on sliders",
     "prepare": "landmarks of photos as files (.npy, .pts, .csv), by our network, dlib or 3DDFA_V2",
     "evaluate": "measure landmarks, detection and geometry against known answers",
+    "convert": "files of the original systems (checkpoints) into ours; nothing in them is run",
     "assets": "list, describe and check the models and weights that ship with the package",
     "doctor": "say what this machine has, what is missing and what to do about it",
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from pyface3d.detect.boxes import suppress_overlaps
 from pyface3d.detect.face import Face
 from pyface3d.errors import AssetError, InputError
-from pyface3d.io.pickles import read_pickled_arrays, read_state_dict
-from pyface3d.networks.faceboxes import FaceBoxes, faceboxes_network
-from pyface3d.networks.tddfa import CROP_SIZE, NUM_PARAMETERS, TddfaNet, tddfa_network
+from pyface3d.io.checkpoints import read_state_dict
+from pyface3d.io.pickles import read_pickled_arrays
+from pyface3d.networks.faceboxes import FaceBoxes
+from pyface3d.networks.originals import find_networks, load_original
+from pyface3d.networks.tddfa import CROP_SIZE, NUM_PARAMETERS, TddfaNet
 
 _WEIGHTS = ("mb1_120x120.pth", "mb05_120x120.pth")
 _WHITENING = "param_mean_std_62d_120x120.pkl"
@@ -154,8 +157,10 @@ def read_tddfa(folder: Path) -> Tddfa:
     assert weights is not None
     basis = read_tddfa_basis(files[_BASIS] or folder, files[_WHITENING] or folder)
     detector = _find(folder, _DETECTOR)
-    boxes = None if detector is None else faceboxes_network(read_state_dict(detector))
-    return Tddfa(tddfa_network(read_state_dict(weights)), basis, boxes)
+    boxes = None if detector is None else load_original("faceboxes", read_state_dict(detector))
+    state = read_state_dict(weights)
+    network = load_original(find_networks(state, ("tddfa_mb05", "tddfa_mb1"))[0].name, state)
+    return Tddfa(cast(TddfaNet, network), basis, cast("FaceBoxes | None", boxes))
 
 
 def read_tddfa_basis(basis_file: Path, whitening_file: Path) -> TddfaBasis:

@@ -95,6 +95,16 @@ def has_asset(name: str, folder: Path = ASSETS_DIR) -> bool:
     return (folder / (name + _CARD_SUFFIX)).is_file()
 
 
+def card_of(path: Path) -> Card | None:
+    """The card beside a safetensors file anywhere; None where there is none.
+
+    Raises:
+        AssetError: it cannot be read.
+    """
+    card_path = path.with_name(path.stem + _CARD_SUFFIX)
+    return _read_asset(card_path).card if path.suffix == ".safetensors" and card_path.is_file() else None
+
+
 def load_weights(name: str, folder: Path = ASSETS_DIR) -> dict[str, Tensor]:
     """Read a shipped weight file after checking it against its card.
 

@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pyface3d.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-_NETWORKS = {
-    "face_points": ("pyface3d.networks.face_points", "FacePoints"),
-    "face_parts": ("pyface3d.networks.face_parts", "FaceParts"),
-    "efficientnet_lite0": ("pyface3d.networks.efficientnet_lite", "EfficientNetLite0"),
-    "mtcnn_proposal": ("pyface3d.networks.mtcnn", "ProposalNet"),
-    "mtcnn_refine": ("pyface3d.networks.mtcnn", "RefineNet"),
-    "mtcnn_output": ("pyface3d.networks.mtcnn", "OutputNet"),
-    "tddfa": ("pyface3d.networks.tddfa", "TddfaNet"),
-    "faceboxes": ("pyface3d.networks.faceboxes", "FaceBoxes"),
+# Name: module, class, and sizes where one class serves several names.
+_NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "face_points": ("face_points", "FacePoints", {}),
+    "face_parts": ("face_parts", "FaceParts", {}),
+    "efficientnet_lite0": ("efficientnet_lite", "EfficientNetLite0", {}),
+    "mtcnn_proposal": ("mtcnn", "ProposalNet", {}),
+    "mtcnn_refine": ("mtcnn", "RefineNet", {}),
+    "mtcnn_output": ("mtcnn", "OutputNet", {}),
+    "tddfa_mb05": ("tddfa", "TddfaNet", {"width": 0.5}),
+    "tddfa_mb1": ("tddfa", "TddfaNet", {"width": 1.0}),
+    "faceboxes": ("faceboxes", "FaceBoxes", {}),
+    "extreme3d_shape": ("extreme3d", "ShapeRegressor", {}),
+    "extreme3d_bump_generator": ("extreme3d", "BumpNet", {}),
+    "or3d_regressor": ("or3d", "Or3dRegressor", {}),
+    "bisenet_parsing": ("bisenet", "BiSeNet", {}),
+    "irse50_identity": ("identity", "IrSe50", {}),
+    "focus_iresnet50": ("identity", "IResNet50", {}),
+    "focus_encoder": ("focus", "FocusEncoder", {}),
+    "focus_unet": ("focus", "FocusUNet", {}),
+    "cfrgan_generator": ("cfrgan", "Generator", {}),
+    "cfrgan_discriminator": ("cfrgan", "Discriminator", {}),
+    "deca_e_flame": ("deca", "DecaEncoder", {"outputs": 236}),
+    "deca_e_detail": ("deca", "DecaEncoder", {"outputs": 128}),
+    "deca_d_detail": ("deca", "DetailDecoder", {}),
+    "spynet": ("spynet", "SpyNet", {}),
 }
+
+
+def network_names() -> tuple[str, ...]:
+    """What :func:`create_network` can make."""
+    return tuple(_NETWORKS)
 
 
 def create_network(name: str, **sizes: Any) -> nn.Module:
     """A network with fresh weights, in training mode.
 
     Args:
-        name: ``"face_points"``, ``"face_parts"``, ``"efficientnet_lite0"``, ``"mtcnn_proposal"``, ``"mtcnn_refine"``,
-            ``"mtcnn_output"``, ``"tddfa"``, ``"faceboxes"``.
+        name: as :func:`network_names` lists them, for example ``"face_points"``, ``"or3d_regressor"``.
         sizes: arguments of its class, see there.
 
     Raises:
@@ -35,8 +56,16 @@ def create_network(name: str, **sizes: Any) -> nn.Module:
     """
     if name not in _NETWORKS:
         raise InputError(f"there is no network {name!r}; there are {', '.join(_NETWORKS)}")
-    module, attribute = _NETWORKS[name]
+    module, attribute, own = _NETWORKS[name]
     try:
-        return getattr(import_module(module), attribute)(**sizes)
+        network: nn.Module = getattr(import_module(f"pyface3d.networks.{module}"), attribute)(**{**own, **sizes})
     except TypeError as error:
         raise InputError(f"the network {name!r} cannot be made with sizes {sizes}: {error}") from error
+    return network
+
+
+def load_original(name: str, state_dict: Mapping[str, Tensor]) -> nn.Module:
+    """A network with the weights of a published file; see :func:`pyface3d.networks.originals.load_original`."""
+    from pyface3d.networks import originals
+
+    return originals.load_original(name, state_dict)

@@ -6,13 +6,9 @@ published file ``FaceBoxesProd.pth``, which users bring.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from pyface3d.networks.tddfa import load_published
 
 # Maps the heads read: channels, stride in pixels, and anchors: side in pixels and how many a row of each cell.
 _HEADS: tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...] = (
@@ -119,14 +115,3 @@ def decode_boxes(offsets: Tensor, anchors: Tensor) -> Tensor:
     centre = anchors[:, :2] + offsets[:, :2] * _CENTRE_VARIANCE * side
     half = side * torch.exp(offsets[:, 2:] * _SIZE_VARIANCE) / 2
     return torch.cat([centre - half, centre + half], dim=1)
-
-
-def faceboxes_network(state: Mapping[str, Tensor]) -> FaceBoxes:
-    """The network with published weights, in evaluation mode; keys with or without ``module.``.
-
-    Raises:
-        AssetError: keys or shapes are not those of the network; the message lists them.
-    """
-    network = FaceBoxes()
-    load_published(network, {key.removeprefix("module."): value for key, value in state.items()}, "FaceBoxesProd.pth")
-    return network

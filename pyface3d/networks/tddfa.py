@@ -6,11 +6,7 @@ published files ``mb05_120x120.pth`` (width 0.5) and ``mb1_120x120.pth`` (width 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor, nn
-
-from pyface3d.errors import AssetError
 
 NUM_PARAMETERS = 62
 CROP_SIZE = 120
@@ -70,41 +66,3 @@ class TddfaNet(nn.Module):
             features = self.get_submodule(name)(features)
         out: Tensor = self.fc(features.mean(dim=(2, 3)))
         return out
-
-
-def tddfa_network(state: Mapping[str, Tensor]) -> TddfaNet:
-    """The network with published weights, in evaluation mode.
-
-    Args:
-        state: state dict as published: keys with or without ``module.``, the last layer as ``fc`` or ``fc_param``; the
-            landmark head ``fc_lm`` of the training is left out.
-
-    Raises:
-        AssetError: keys or shapes are not those of the network; the message lists them.
-    """
-    tensors = {}
-    for key, value in state.items():
-        name = key.removeprefix("module.").replace("fc_param.", "fc.")
-        if not name.startswith("fc_lm."):
-            tensors[name] = value
-    first = tensors.get("conv1.weight")
-    if first is None or first.ndim != 4:
-        raise AssetError("no 3DDFA_V2 network (conv1.weight) is in the file; give mb05_120x120.pth or mb1_120x120.pth")
-    network = TddfaNet(len(first) / 32)
-    load_published(network, tensors, "mb05_120x120.pth")
-    return network
-
-
-def load_published(network: nn.Module, tensors: Mapping[str, Tensor], file_name: str) -> None:
-    """Load weights whose keys must be the network's, batch norms' counters excepted; evaluation mode, no gradients.
-
-    Raises:
-        AssetError: keys or shapes differ; the message lists them.
-    """
-    own = network.state_dict()
-    counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
-    try:
-        network.load_state_dict({**counters, **tensors})
-    except RuntimeError as error:
-        raise AssetError(f"the weights are not those of {file_name}: {error}") from error
-    network.eval().requires_grad_(False)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from pyface3d.geometry.bump_maps import crop_of_map, levels_from_relief, relief_from_levels, relief_from_output
+from pyface3d.geometry.bump_maps import (
+    crop_of_map,
+    levels_from_relief,
+    mask_levels,
+    output_from_relief,
+    relief_from_levels,
+    relief_from_output,
+)
 
 
 def test_spec_3_levels_are_millimetres() -> None:
@@ -37,3 +44,13 @@ def test_crop_pixel_is_six_further_in_the_map() -> None:
     assert crop[0, 17, 30] == values[0, 23, 36]
     with pytest.raises(ValueError, match=r"got \(3, 7\)"):
         crop_of_map(torch.zeros(3, 7))
+
+
+def test_the_output_that_a_relief_wants() -> None:
+    bump = torch.linspace(-1, 1, 1001, dtype=torch.float64)
+    torch.testing.assert_close(output_from_relief(relief_from_output(bump)), bump)
+    assert output_from_relief(np.array([100.0, -100.0])).tolist() == [1, -1]
+
+
+def test_half_is_face() -> None:
+    assert mask_levels(np.array([-1.0, 0.0, 0.4979, 0.5021, 1.0])).tolist() == [0, 0, 127, 128, 255]

@@ -1,0 +1,1 @@
+"""Files of the original systems into ours, once; and networks out of either."""
