@@ -33,6 +33,7 @@ from pyface3d.train.parts.task import PartsTask
 from pyface3d.train.samples import FaceSource, render_many
 
 _PHOTO_SETS = ("face_masks_celebahq",)
+_WIDER = 1.1
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -70,8 +71,10 @@ def train(args: argparse.Namespace) -> None:
 def face_source(args: argparse.Namespace, config: PartsConfig, device: str) -> FaceSource:
     from pyface3d.data.synthetic.views import PARTS
 
-    # No empty crops: the network is only asked where a face was detected.
-    options = {"occluders": config.occluders, "empty": 0.0, "framing": PARTS}
+    # No empty crops: the network is only asked where a face was detected. Later shots are framed closer than they were
+    # rendered; so much wider, the median crop is as wide as the product's.
+    framing = replace(PARTS, margin=_WIDER * PARTS.margin)
+    options = {"occluders": config.occluders, "empty": 0.0, "framing": framing}
     return FaceSource(args.assets, config.size, config.seed, device, options)
 
 

@@ -27,7 +27,7 @@ HAIR_STYLES = (
     "crown_bald",
     "curtain",
 )
-_SHARES = (0.08, 0.19, 0.12, 0.11, 0.16, 0.08, 0.07, 0.08, 0.04, 0.02, 0.05)
+_SHARES = (0.07, 0.17, 0.11, 0.11, 0.19, 0.09, 0.07, 0.07, 0.04, 0.02, 0.06)
 ROWS = 40
 COLUMNS = charts.COLUMNS
 MARGIN = 22.0  # mm of mesh beyond the edge, for the ragged tips
@@ -146,13 +146,14 @@ def draw_one(rng: np.random.Generator, only: str | None = None) -> dict[str, Any
                 out["front"][rng.integers(2)] = np.radians(u(8, 32))
         elif rng.random() < 0.4:  # behind the ears
             out["front"] = np.radians(u(75, 112)) + np.radians(rng.normal(0, 8, 2))
-        out.update(thickness=u(9, 30), tip=u(0.25, 0.9), ear=u(0, 14), lumps=u(1, 6))
+        # Two in five flare outwards: photos show hair as wide as the shoulders.
+        out.update(thickness=u(9, 42), tip=u(0.25, 0.9), ear=u(0, 14), lumps=u(1, 8), slope=u(-0.4, 0.25))
         out.update(ramp=np.radians(u(8, 50)), lift=u(0, 16))
         if rng.random() < 0.25:
             out.update(fringe=u(0.75, 1.0), fringe_slope=rng.normal(0, 0.12))
     elif style == "bob":
         out["long"] = u(1.7, 2.45) + rng.normal(0, 0.03, 2)
-        out.update(thickness=u(12, 30), tip=u(0.5, 1.0), ear=u(8, 16), slope=u(-0.1, 0.25), ramp=np.radians(u(6, 30)))
+        out.update(thickness=u(12, 40), tip=u(0.5, 1.0), ear=u(8, 16), slope=u(-0.25, 0.25), ramp=np.radians(u(6, 30)))
         if rng.random() < 0.5:
             out.update(fringe=u(0.78, 1.0))
     elif style == "afro":
