@@ -18,10 +18,11 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
     "reconstruct": "photos to textured, animatable heads (GLB, PLY, OBJ) with a report",
+    "segment": "masks of the visible face and its parts (PNG), with a report",
     "demo": "run the whole path on a bundled portrait and its half-hidden version",
     "view": "look at a GLB, PLY or OBJ file in the browser, expressions on sliders",
     "prepare": "landmarks of photos as files (.npy, .pts, .csv), by our network, dlib or 3DDFA_V2",
-    "evaluate": "measure landmarks, detection and geometry against known answers",
+    "evaluate": "measure landmarks, detection, masks and geometry against known answers",
     "convert": "files of the original systems (checkpoints) into ours; nothing in them is run",
     "assets": "list, describe and check the models and weights that ship with the package",
     "doctor": "say what this machine has, what is missing and what to do about it",

@@ -59,6 +59,8 @@ class Reconstruction:
         model: the face model; gives the named expressions of the GLB.
         timings: seconds by name of step.
         quality: figures by name that tell a doubtful result from a good one; which ones depends on the system.
+        occlusion_from: who says what ``occlusion_mask`` says: "network" (our part network), "colours" (of the
+            person's skin), "given" (the caller); None without a mask.
 
     Raises:
         InputError: a tensor of the wrong shape, by name.
@@ -83,6 +85,7 @@ class Reconstruction:
     model: FaceModel
     timings: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
+    occlusion_from: str | None = None
 
     def __post_init__(self) -> None:
         count = self.topology.num_verts
@@ -271,6 +274,7 @@ class Reconstruction:
             "coefficients": {name: _rows(value) for name, value in tensors.items()},
             "expression_names": list(self.model.expression_names),
             "landmarks": _rows(self.landmarks),
+            "occlusion": {"from": self.occlusion_from},
             "source_shares": {name: float(share) for name, share in zip(SOURCES, shares, strict=True)},
             "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
             "versions": versions(),

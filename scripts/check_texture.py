@@ -1,9 +1,10 @@
 """Measure completed textures on seeded people with occluders, beside the trivial answers.
 
-    python scripts/check_texture.py --people 40 --seed 0 [--occluders FOLDER] [--sheet OUT.png]
+    python scripts/check_texture.py --people 40 --seed 0 [--occluders FOLDER] [--mask coarse] [--sheet OUT.png]
 
 Pose and shape are given; measured is what is painted where the photo shows no skin. FOLDER holds cut-outs with alpha
-(PNG, WebP); without it, occluders are plain and striped ellipses.
+(PNG, WebP); without it, occluders are plain and striped ellipses. Colours tell them from the face, or with --mask the
+true mask does: exact, or as coarse as the part network's.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyface3d.detect.parts import CROP_SIZE
 from pyface3d.evaluate.textured_heads import TexturedPhoto, textured_photo
 from pyface3d.face_models import FaceModel, load_face_model
 from pyface3d.fit.texture import build_texture
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--occluders", type=Path, help="folder of cut-outs with alpha, searched recursively")
+    parser.add_argument("--mask", choices=("none", "true", "coarse"), default="none", help="what build_texture is told")
     parser.add_argument("--sheet", type=Path, help="picture of photo, truth, ours, for the first eight")
     arguments = parser.parse_args()
     model = load_face_model("head")
@@ -44,18 +47,35 @@ def main() -> None:
         occluder = _read_cutout(cutouts[pick]) if cutouts else None
         photo = textured_photo(model, generator, texture_size=TEXTURE, occluder=occluder)
         start = time.perf_counter()
-        texture = build_texture(model, photo.image, photo.fit, size=TEXTURE)
+        mask = _mask(photo, arguments.mask)
+        texture = build_texture(model, photo.image, photo.fit, mask=mask, size=TEXTURE)
         figures["seconds"].append(time.perf_counter() - start)
         for name, value in _measure(model, photo, texture.image, texture.observed).items():
             figures[name].append(value)
         if len(rows) < 8:
             shown = (photo.image, photo.texture, texture.image, texture.observed[..., None].expand(-1, -1, 3))
             rows.append(np.concatenate([_tile(picture) for picture in shown], 1))
-    print(f"{arguments.people} people, seed {arguments.seed}, {len(cutouts) or 'drawn'} occluders")
+    told = f"mask {arguments.mask}"
+    print(f"{arguments.people} people, seed {arguments.seed}, {len(cutouts) or 'drawn'} occluders, {told}")
     for name, values in figures.items():
         print(f"{name:46s} median {np.nanmedian(values):8.3f}   mean {np.nanmean(values):8.3f}")
     if arguments.sheet:
         cv2.imwrite(str(arguments.sheet), np.concatenate(rows)[..., ::-1])
+
+
+def _mask(photo: TexturedPhoto, kind: str) -> Tensor | None:
+    """What the texture is told of the face that is seen."""
+    if kind == "none":
+        return None
+    mask = photo.head & ~photo.occluder
+    if kind == "true":
+        return mask
+    rows = photo.head.any(1).nonzero()
+    size = int(rows[-1] - rows[0]) + 1
+    # The head fills most of the network's square.
+    pixels = [round(CROP_SIZE * side / (1.2 * size)) for side in mask.shape]
+    small = torch.nn.functional.interpolate(mask[None, None].float(), size=pixels, mode="bilinear", antialias=True)
+    return torch.nn.functional.interpolate(small, size=tuple(mask.shape), mode="bilinear")[0, 0].clamp(0, 1)
 
 
 def _measure(model: FaceModel, photo: TexturedPhoto, image: Tensor, observed: Tensor) -> dict[str, float]:

@@ -29,8 +29,12 @@ from pyface3d.errors import InputError
 
 if TYPE_CHECKING:
     from pyface3d.io.report import Report, Row
-    from pyface3d.systems.batch import BatchOptions, System
+    from pyface3d.systems.running import RunOptions, System
 
+NO_PART_NETWORK = (
+    "note: the part network's weights (face_parts) are not installed: what hides a face is told by colour alone, which "
+    "takes hands for skin"
+)
 _LATER = ("extreme3d", "occlusion-robust", "focus", "temporal-deca")
 
 
@@ -63,6 +67,10 @@ class Command:
     the extra [dlib-models]."""
     predictor: Literal["network", "dlib"] = "network"
     """Landmark predictor: ours, or dlib (extra [dlib-models], research use)."""
+    occlusion: Annotated[
+        Literal["network", "colours"] | None, arg(help_behavior_hint="(default: network where it is installed)")
+    ] = None
+    """How to tell the face from what hides it: our part network, or the colour of the skin (knows no hands)."""
     max_faces: Annotated[int, arg(metavar="N")] = 10
     """At most so many faces of a photo, best detection first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -87,7 +95,9 @@ class Command:
             raise UsageError(f"system must be fit, got {self.system!r}")
         compute_on_one_thread()
         from pyface3d.systems.batch import BatchOptions
+        from pyface3d.systems.sight import resolved_occlusion
 
+        occlusion = resolved_occlusion(self.occlusion)
         device = resolved_device(self.device)
         try:
             options = BatchOptions(
@@ -97,7 +107,7 @@ class Command:
                 ascii=self.ascii,
                 plain=self.plain,
                 pictures=self.pictures == "yes",
-                batch=_processors() if self.batch is None else self.batch,
+                batch=processors() if self.batch is None else self.batch,
                 workers=self.workers,
                 resume=self.resume,
                 max_faces=self.max_faces,
@@ -108,12 +118,15 @@ class Command:
                     "fit": self.fit,
                     "detector": self.detector,
                     "predictor": self.predictor,
+                    "occlusion": occlusion,
                     "device": device,
                 },
             )
         except InputError as error:
             raise UsageError(str(error)) from None
         report = run_with_progress(list(self.inputs), self.out, fit_system(options.settings, self.max_faces), options)
+        if self.occlusion is None and occlusion == "colours":
+            print(NO_PART_NETWORK, file=sys.stderr)
         print(summary(report, self.out))
         return EXIT_OK if report.failed == 0 else EXIT_FAILED
 
@@ -130,7 +143,7 @@ def compute_on_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many photos to work on at once: what this process may use, but few enough for their memory."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 4)
@@ -157,6 +170,7 @@ def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
             landmarks=landmarks,
             detector=settings["detector"],
             predictor=settings["predictor"],
+            occlusion=settings["occlusion"],
             max_faces=max_faces + 1,
             device=settings["device"],
         )
@@ -179,7 +193,7 @@ def resolved_device(name: str) -> str:
     return name
 
 
-def run_with_progress(inputs: list[str], out: Path, system: System, options: BatchOptions) -> Report:
+def run_with_progress(inputs: list[str], out: Path, system: System, options: RunOptions) -> Report:
     """Run the batch; on a terminal with a progress bar, else with a line per photo; failures always have a line."""
     from tqdm import tqdm
 

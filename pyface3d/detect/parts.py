@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ASSET = "face_parts"
 """Name of the network's weights (`io.weights`)."""
-CROP_SIZE = 256
+CROP_SIZE = 192
 """Side of the square in pixels."""
 _BATCH = 16
 _HIDDEN = tuple(part for part in FacePart if part not in VISIBLE_FACE)

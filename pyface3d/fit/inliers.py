@@ -14,6 +14,7 @@ from torch import Tensor
 
 _PRIOR_LOG_ODDS = 1.0  # a pixel of the face's projection shows the face three times in four
 _MAX_LOG_ODDS = 5.0  # no single pixel is surer than that
+_LEAST_PROBABILITY = 0.002  # of either kind, however sure a mask is: it may be a few pixels off at its edges
 _SMOOTHING = 3.0  # log odds that unanimous neighbours are worth
 _NEIGHBOUR_SIGMA = 1.5  # px
 _ROUNDS = 10
@@ -43,7 +44,12 @@ def outlier_density(colours: Tensor, surroundings: Tensor) -> Tensor:
 
 
 def inlier_probability(
-    square: Tensor, log_normaliser: float, outliers: Tensor, covered: Tensor, seen: Tensor
+    square: Tensor,
+    log_normaliser: float,
+    outliers: Tensor,
+    covered: Tensor,
+    valid: Tensor,
+    seen: Tensor | None = None,
 ) -> Tensor:
     """Probability that each pixel shows the face, (H, W); 0 off the face's projection.
 
@@ -52,11 +58,13 @@ def inlier_probability(
         log_normaliser: log of the inlier density where the misfit is 0.
         outliers: `outlier_density`, (H, W).
         covered: the face's projection, (H, W) bool.
-        seen: pixels whose colour may be looked at, (H, W) bool; others follow their neighbours.
+        valid: pixels whose colour may be looked at, (H, W) bool; others follow their neighbours.
+        seen: probability that each pixel shows the face by other means, (H, W); None: three in four.
     """
-    log_odds = log_normaliser - square / 2 - outliers.log() + _PRIOR_LOG_ODDS
+    prior = _PRIOR_LOG_ODDS if seen is None else torch.logit(seen, _LEAST_PROBABILITY)
+    log_odds = log_normaliser - square / 2 - outliers.log() + prior
     log_odds = log_odds.clamp(-_MAX_LOG_ODDS, _MAX_LOG_ODDS)
-    log_odds = torch.where(seen, log_odds, torch.zeros_like(log_odds))
+    log_odds = torch.where(valid, log_odds, torch.zeros_like(log_odds))
     inside = covered.to(square)
     field = log_odds
     for _ in range(_ROUNDS):

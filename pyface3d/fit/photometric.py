@@ -21,6 +21,7 @@ from pyface3d.fit.illumination import NUM_LIGHT, light_prior
 from pyface3d.fit.inliers import inlier_probability, outlier_density
 from pyface3d.fit.landmarks import IDENTITY_WEIGHT, fitted_problem
 from pyface3d.fit.levenberg import bounded_step, pool
+from pyface3d.fit.photo_crops import cut, face_box, in_photo
 from pyface3d.fit.pixels import (
     Appearance,
     Crop,
@@ -30,7 +31,6 @@ from pyface3d.fit.pixels import (
     choose_points,
     measured_noise,
     render,
-    to_perceived,
 )
 from pyface3d.fit.posterior import (
     POSE,
@@ -50,10 +50,6 @@ from pyface3d.geometry.checks import check_finite, check_floating, check_shape
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
 
-CROP_SIZE = 192
-"""Side of the square in which a face is compared, px; the face fills about two thirds of it."""
-
-_CROP_MARGIN = 1.5  # side of the crop over the landmarks' extent
 _MAX_POINTS = 3500
 _EFFECTIVE = 200.0  # independent measurements in a whole face of pixels; see `docs/fit.md`
 _LIGHT_WEIGHT = 1.0  # of the prior on light
@@ -101,6 +97,7 @@ def fit_photometric(
     landmark_fit: LandmarkFit,
     *,
     visible: Tensor | None = None,
+    seen: Tensor | None = None,
     unknowns: Literal["light", "colour", "all"] = "all",
     share_identity: bool = False,
     identity_weight: float = IDENTITY_WEIGHT,
@@ -114,7 +111,10 @@ def fit_photometric(
         model: a `FaceModel` with an albedo.
         image_linear: photos in linear RGB, (B, H, W, 3), float32.
         landmark_fit: where to start; its landmarks go on counting.
-        visible: pixels that may be looked at, (B, H, W) bool, for example from a mask network; None: all.
+        visible: pixels that may be looked at, (B, H, W) bool; None: all.
+        seen: probability that a pixel shows the face, (B, H, W) in [0, 1] or bool, for example of the part network
+            (`detect.parts`); None: nothing is known before the fit. What hides the face is then known from the
+            start, and its colours are known wherever else they turn up.
         unknowns: "light" leaves the mean albedo and the landmark fit's shape, "colour" fits light and albedo,
             "all" refines pose, identity and expression too.
         share_identity: all photos show one person (light and albedo stay each photo's own).
@@ -137,11 +137,14 @@ def fit_photometric(
     check_finite("image_linear", image_linear)
     if visible is not None:
         check_shape("visible", visible, (size, height, width))
+    if seen is not None:
+        check_shape("seen", seen, (size, height, width))
     if unknowns not in _STAGES:
         raise InputError(f'unknowns must be "light", "colour" or "all", got {unknowns!r}')
     with torch.no_grad():
         return _Fitter(
-            model, image_linear, landmark_fit, visible, share_identity, (identity_weight, expression_weight)
+            *(model, image_linear, landmark_fit, visible, seen),
+            *(share_identity, (identity_weight, expression_weight)),
         ).run(_STAGES[unknowns], albedo_weight, pixel_weight)
 
 
@@ -170,6 +173,7 @@ class _Fitter:
         image: Tensor,
         start: LandmarkFit,
         visible: Tensor | None,
+        seen: Tensor | None,
         share: bool,
         weights: tuple[float, float],
     ) -> None:
@@ -178,16 +182,17 @@ class _Fitter:
         self.problem = fitted_problem(model, start, *weights, share)
         coefficients = torch.cat([start.identity, start.expression], 1).double().cpu()
         self.state = FaceState(start.rotation.double().cpu(), start.translation.double().cpu(), coefficients)
-        self.boxes = [_face_box(points) for points in start.points.double().cpu()]
+        self.boxes = [face_box(points) for points in start.points.double().cpu()]
         mean, precision = light_prior()
         self.light_precision = _LIGHT_WEIGHT * precision
         self.light_mean = mean
         self.photos = []
         for b, box in enumerate(self.boxes):
-            seen = None if visible is None else visible[b].cpu()
-            crop = _crop(image[b].float().cpu(), seen, start.camera[b].to("cpu", torch.float32), box)
+            shown, known = (None if one is None else one[b].cpu() for one in (visible, seen))
+            crop = cut(image[b].float().cpu(), shown, known, start.camera[b].to("cpu", torch.float32), box)
             blank = Appearance(mean.view(9, 3).clone(), torch.zeros(model.albedo_dim, dtype=torch.float64))
-            self.photos.append(_Photo(crop, blank, _NOISE_FIRST, torch.ones_like(crop.image[..., 0])))
+            belief = torch.ones_like(crop.image[..., 0]) if crop.seen is None else crop.seen
+            self.photos.append(_Photo(crop, blank, _NOISE_FIRST, belief))
         self.iterations = 0
 
     def run(self, stages: tuple[_Stage, ...], albedo_weight: float, pixel_weight: float) -> PhotometricFit:
@@ -220,8 +225,11 @@ class _Fitter:
             photo.noise = measured_noise(misfit[chosen])
         square = (misfit @ photo.noise.whitener(misfit)).square().sum(-1)
         near = F.max_pool2d(drawn.covered.float()[None, None], 5, 1, 2)[0, 0] > 0
-        outliers = outlier_density(crop.image, ~near & crop.valid)
-        photo.probability = inlier_probability(square, photo.noise.log_normaliser, outliers, drawn.covered, crop.valid)
+        elsewhere = ~near if crop.seen is None else ~near | (crop.seen < 0.5)
+        outliers = outlier_density(crop.image, elsewhere & crop.valid)
+        photo.probability = inlier_probability(
+            *(square, photo.noise.log_normaliser, outliers, drawn.covered, crop.valid, crop.seen)
+        )
 
     def _pixel_problem(self, b: int, stage: _Stage, pixel_weight: float) -> PixelProblem:
         photo = self.photos[b]
@@ -326,7 +334,7 @@ class _Fitter:
         like, dim = self.start.identity, self.problem.sparse.identity_dim
         camera = self.start.camera
         masks = [
-            _photo_mask(photo, box, camera.height, camera.width)
+            in_photo(photo.probability, box, camera.height, camera.width) > 0.5
             for photo, box in zip(self.photos, self.boxes, strict=True)
         ]
         residual = [_inlier_residual(photo) for photo in self.photos]
@@ -349,36 +357,6 @@ class _Fitter:
             residual=torch.tensor(residual).to(like),
             iterations=self.iterations,
         )
-
-
-def _face_box(points: Tensor) -> tuple[int, int, int]:
-    """Left, top and side (px) of the square round the landmarks (68, 2), forehead included."""
-    low, high = points.amin(0), points.amax(0)
-    side = max(8, round(float((high - low).amax()) * _CROP_MARGIN))
-    middle = (low + high) / 2 - torch.tensor([0.0, 0.08 * side], dtype=points.dtype)
-    return round(float(middle[0]) - side / 2), round(float(middle[1]) - side / 2), side
-
-
-def _crop(image: Tensor, visible: Tensor | None, camera, box: tuple[int, int, int]) -> Crop:
-    """Cut and resize; beyond the photo's edge the picture is black and not valid."""
-    left, top, side = box
-    height, width = image.shape[:2]
-    inside = torch.ones(height, width, dtype=torch.bool) if visible is None else visible
-    pad = (-left, left + side - width, -top, top + side - height)  # negative numbers cut
-    square = F.pad(torch.cat([image, inside[..., None].to(image)], -1).permute(2, 0, 1), pad)
-    small = F.interpolate(square[None], (CROP_SIZE, CROP_SIZE), mode="bilinear", antialias=True)[0]
-    scale = CROP_SIZE / side
-    corner = torch.tensor([float(left), float(top), scale])
-    small_camera = camera.cropped(corner[:1], corner[1:2], corner[2:], CROP_SIZE, CROP_SIZE)
-    return Crop(to_perceived(small[:3].permute(1, 2, 0)), small[3] > 0.99, small_camera)
-
-
-def _photo_mask(photo: _Photo, box: tuple[int, int, int], height: int, width: int) -> Tensor:
-    """The crop's inliers in the photo, (H, W) bool."""
-    left, top, side = box
-    belief = F.interpolate(photo.probability[None, None], (side, side), mode="bilinear", align_corners=False)
-    pad = (left, width - left - side, top, height - top - side)
-    return F.pad(belief, pad)[0, 0] > 0.5
 
 
 def _inlier_residual(photo: _Photo) -> float:

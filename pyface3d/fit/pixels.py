@@ -77,11 +77,13 @@ class Crop:
         image: perceived colours, (S, S, 3).
         valid: pixels that lie in the photo and may be looked at, (S, S) bool.
         camera: of the crop, B = 1.
+        seen: probability that a pixel shows the face as known before the fit, (S, S), or None.
     """
 
     image: Tensor
     valid: Tensor
     camera: Camera
+    seen: Tensor | None = None
 
 
 @dataclass(frozen=True)

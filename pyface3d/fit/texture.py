@@ -21,7 +21,7 @@ from pyface3d.fit.texture_areas import FaceAreas, face_areas
 from pyface3d.fit.texture_chart import TexelGrid, texel_grid
 from pyface3d.fit.texture_detail import blur_to_resolution, grain
 from pyface3d.fit.texture_light import extend_colors
-from pyface3d.fit.texture_mask import FaceMask, face_mask
+from pyface3d.fit.texture_mask import FaceMask, face_mask, known_face_mask
 from pyface3d.fit.texture_mouth import MouthTexels, mouth_colors, teeth_only
 from pyface3d.fit.texture_view import FaceView, depth_edges, edge_distance, face_view
 
@@ -83,7 +83,8 @@ def build_texture(
         fit: of one face (batch 1) in that photo. ``albedo`` and ``inliers`` are used where the fit has them.
         points: landmarks as detected, photo px, (68, 2); with them the photo is laid exactly onto lids, lips and brows
             where the fit is a few pixels off.
-        mask: pixels known to show the face, (H, W) bool; nothing outside is used.
+        mask: probability that a pixel shows the face, (H, W) in [0, 1] or bool, for example of the part network
+            (`detect.parts`): it decides what is used of the photo. Without it colours and the fit's inliers do.
         size: texels a side; left out, 1024, or 512 for a face of fewer than 120 pixels.
 
     Returns:
@@ -114,11 +115,13 @@ def build_texture(
         albedo, mean_albedo = (
             one.mean(-1, keepdim=True).expand(-1, -1, 3).contiguous() for one in (albedo, mean_albedo)
         )
-    inliers = getattr(fit, "inliers", None)
-    explained = _in_view(view, None if inliers is None else inliers[0])
     # Skin is told by its distance from the mean albedo: a fitted one may have learnt what hides the face.
     shown = view.draw_texture(mean_albedo)
-    face = face_mask(view, areas, shown, inliers=explained, allowed=_in_view(view, mask))
+    if mask is not None:
+        face = known_face_mask(view, areas, shown, _in_view(view, mask.float()))
+    else:
+        inliers = getattr(fit, "inliers", None)
+        face = face_mask(view, areas, shown, inliers=None if inliers is None else _in_view(view, inliers[0]))
     seen = torch.zeros(height, width, dtype=torch.bool) if face.skin is None else _in_photo(view, face, height, width)
     layers = _unseen(grid, albedo) if face.skin is None else _composed(model, view, areas, grid, albedo, face)
     return _finished(layers, seen, image_linear)
@@ -297,10 +300,8 @@ def _albedo(model: "FaceModel", coefficients: Tensor, size: int) -> Tensor:
     return resized[0].permute(1, 2, 0).clamp(0, 1).contiguous()
 
 
-def _in_view(view: FaceView, photo_mask: Tensor | None) -> Tensor | None:
-    """A mask of the photo (H, W) in the pixels of the working crop; None stays None."""
-    if photo_mask is None:
-        return None
+def _in_view(view: FaceView, photo_mask: Tensor) -> Tensor:
+    """A mask of the photo (H, W) in the pixels of the working crop."""
     photo_mask = photo_mask.detach().cpu()
     h, w = view.image.shape[:2]
     rows = (view.corner[1] + (torch.arange(h) + 0.5) / view.scale).long().clamp(0, photo_mask.shape[0] - 1)
@@ -354,7 +355,13 @@ def _check_arguments(
         )
     if points is not None and tuple(points.shape) != (68, 2):
         raise InputError(f"points must have shape (68, 2), got {tuple(points.shape)}; pass this face's landmarks")
-    if mask is not None and (tuple(mask.shape) != (height, width) or mask.dtype != torch.bool):
-        raise InputError(f"mask must be bool of shape ({height}, {width}), got {mask.dtype} {tuple(mask.shape)}")
+    if mask is not None:
+        if tuple(mask.shape) != (height, width) or not (mask.dtype == torch.bool or mask.is_floating_point()):
+            raise InputError(
+                f"mask must be bool or floating-point of shape ({height}, {width}), got {mask.dtype} "
+                f"{tuple(mask.shape)}"
+            )
+        if mask.is_floating_point() and not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise InputError("mask must be probabilities from 0 to 1")
     if size is not None and not 16 <= size <= 8192:
         raise InputError(f"size must be from 16 to 8192 texels, got {size}")

@@ -1,9 +1,14 @@
-"""The photo's own face: for every pixel, whether it may colour the head."""
+"""The photo's own face: for every pixel, whether it may colour the head.
+
+A mask of what is seen, by the part network or by hand, decides where there is one (`known_face_mask`). Without any,
+colours do (`face_mask`): they know nothing of what a hand is.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyface3d.fit.skin import (
@@ -75,30 +80,24 @@ def face_mask(
     albedo: Tensor,
     *,
     inliers: Tensor | None = None,
-    allowed: Tensor | None = None,
 ) -> FaceMask:
     """Tell the face from what hides it, by the colour of the skin, the misfit and what stands around each part.
 
     Args:
         albedo: what the model shows in every pixel, linear RGB, (h, w, 3).
         inliers: pixels the photometric fit explains, in the working crop, (h, w) bool; evidence like any other.
-        allowed: pixels that may be face at all, in the working crop, (h, w) bool.
     """
-    covered = view.covered.numpy() if allowed is None else (view.covered & allowed).numpy()
-    log_image = np.log(view.image.numpy() + LOG_FLOOR)
-    log_ratio = log_image - np.log(albedo.numpy() + LOG_FLOOR)
-    normals = torch.nn.functional.normalize(view.draw(view.normals), dim=-1).numpy()
+    covered = view.covered.numpy()
+    log_image, log_ratio, normals = _compared(view, albedo)
     names = ("core", "nose", "rim", "scalp", "beard", "lower", "forehead", *_SLACK)
     drawn = view.draw(torch.stack([getattr(areas, name).float() for name in names], 1)).numpy()
     area = {name: drawn[..., index] for index, name in enumerate(names)}
     seed = area["core"] * (view.cosine.numpy() > 0.35) * covered
     if inliers is not None:
         seed = seed * np.where(inliers.numpy(), 1.0, 0.6).astype(np.float32)
-    chosen = np.flatnonzero(seed.ravel() > 0.05)
+    chosen = _learnt_from(seed)
     if len(chosen) < _LEAST:
-        empty = torch.zeros(covered.shape)
-        return FaceMask(empty, empty.bool(), None)
-    chosen = chosen[:: max(1, len(chosen) // _LEARN)]
+        return _nothing(covered)
     skin = learn_skin(log_ratio.reshape(-1, 3)[chosen], normals.reshape(-1, 3)[chosen], seed.ravel()[chosen])
 
     distance = skin.distance(log_ratio, normals)
@@ -157,6 +156,48 @@ def face_mask(
     mask = without_specks(probability > 0.5, view.size_px**2, covered, eyes | inside["brows"])
     mask &= ~_around_glasses(mask, eyes, view.size_px)
     return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
+
+
+def known_face_mask(view: FaceView, areas: FaceAreas, albedo: Tensor, seen: Tensor) -> FaceMask:
+    """The face where something better than colour has said what is seen of it.
+
+    Args:
+        albedo: what the model shows in every pixel, linear RGB, (h, w, 3).
+        seen: probability that a pixel shows the face, in the working crop, (h, w). Its edges are drawn to those of
+            the photo, as a mask comes from fewer pixels than the photo has.
+    """
+    covered, known = view.covered.numpy(), seen.numpy()
+    log_image, log_ratio, normals = _compared(view, albedo)
+    # In log odds that the clamp has made flat, an edge is a step, and stays in its place.
+    odds = np.clip(np.log(np.maximum(known, 1e-6) / np.maximum(1 - known, 1e-6)), -_CLAMP, _CLAMP).astype(np.float32)
+    radius = max(1, round(_SMOOTH * view.size_px))
+    odds = smooth_along_edges(odds, log_image.mean(-1).astype(np.float32), radius, 0.05)
+    probability = _sigmoid(odds) * covered * (known > 0)
+    mask = without_specks(probability > 0.5, view.size_px**2, covered & (known > 0), np.zeros_like(covered))
+    seed = view.draw(areas.core[:, None])[..., 0].numpy() * (view.cosine.numpy() > 0.35) * mask
+    chosen = _learnt_from(seed)
+    if len(chosen) < _LEAST:
+        return _nothing(covered)
+    skin = learn_skin(log_ratio.reshape(-1, 3)[chosen], normals.reshape(-1, 3)[chosen], seed.ravel()[chosen])
+    return FaceMask(torch.from_numpy(probability), torch.from_numpy(mask), skin)
+
+
+def _compared(view: FaceView, albedo: Tensor) -> tuple[Floats, Floats, Floats]:
+    """Logarithms of the photo and of its ratio to the albedo, and normals, (h, w, 3) each."""
+    log_image = np.log(view.image.numpy() + LOG_FLOOR)
+    log_ratio = log_image - np.log(albedo.numpy() + LOG_FLOOR)
+    return log_image, log_ratio, torch.nn.functional.normalize(view.draw(view.normals), dim=-1).numpy()
+
+
+def _learnt_from(seed: Floats) -> NDArray[np.intp]:
+    """Flat numbers of the pixels that skin is learnt from, evenly spread."""
+    chosen = np.flatnonzero(seed.ravel() > 0.05)
+    return chosen[:: max(1, len(chosen) // _LEARN)]
+
+
+def _nothing(covered: Mask) -> FaceMask:
+    empty = torch.zeros(covered.shape)
+    return FaceMask(empty, empty.bool(), None)
 
 
 def _support(around: Floats) -> Floats:

@@ -8,10 +8,10 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,13 +28,10 @@ from pyface3d.io.report import Report, Row, write_report
 from pyface3d.io.staging import StagedFiles, remove_stale, staged_files
 from pyface3d.reconstruction import FORMATS, POSES, STAGES, Reconstruction, check_choices
 from pyface3d.systems.inputs import Photo, expand_inputs
-
-System = Callable[[NDArray[np.uint8], "NDArray[np.float32] | None"], list[Reconstruction]]
-"""From a picture (H, W, 3) uint8 sRGB, and its 68 landmarks where the user gave them, to one result per face."""
+from pyface3d.systems.running import THUMBNAIL, Result, RunOptions, System, Writer, around
 
 PICTURES_FOLDER = "report_files"
 _MAX_PICTURE_BYTES = 256 << 20
-_THUMBNAIL = 256
 _SIDE = np.deg2rad(45.0)
 _TURN = np.deg2rad(25.0)
 _REPORT_EVERY_S = 5.0
@@ -45,18 +42,11 @@ U = TypeVar("U")
 
 
 @dataclass(frozen=True)
-class BatchOptions:
-    """How a run writes and works; the system itself has its own options.
+class BatchOptions(RunOptions):
+    """How a run of reconstructions writes and works; the system itself has its own options.
 
     Attributes:
         stages, poses, formats, ascii, plain: see `Reconstruction.export`.
-        pictures: draw the thumbnails of the report.
-        batch: pictures reconstructed at the same time.
-        workers: threads that read ahead, and as many that write.
-        resume: skip pictures whose outputs are complete and were made from the same file with the same options.
-        landmarks: folder with landmarks of the pictures, ``<stem of the picture>.pts|.txt|.csv|.npy``.
-        max_faces: of more faces in a picture the first so many are kept, and the row has a note; None keeps all.
-        settings: whatever else the results depend on (system, model, options); a resumed run must have the same.
     """
 
     stages: tuple[str, ...] = STAGES
@@ -64,39 +54,54 @@ class BatchOptions:
     formats: tuple[str, ...] = ("ply", "glb")
     ascii: bool = False
     plain: bool = False
-    pictures: bool = True
-    batch: int = 1
-    workers: int = 2
-    resume: bool = False
-    landmarks: Path | None = None
-    max_faces: int | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choices("stages", self.stages, STAGES)
         check_choices("poses", self.poses, POSES)
         check_choices("formats", self.formats, FORMATS)
-        for name in ("batch", "workers", "max_faces"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.landmarks is not None and not self.landmarks.is_dir():
-            raise InputError(f"landmarks must be a folder, got {self.landmarks}")
+        super().__post_init__()
 
     def affecting_files(self) -> dict[str, Any]:
-        """What decides the bytes that are written."""
-        names = ("stages", "poses", "formats", "ascii", "plain", "pictures", "max_faces")
-        return {**{name: getattr(self, name) for name in names}, **self.settings}
+        names = ("stages", "poses", "formats", "ascii", "plain")
+        return {**{name: getattr(self, name) for name in names}, **super().affecting_files()}
+
+    def writer(self) -> Writer:
+        return _MeshWriter(self)
+
+
+@dataclass(frozen=True)
+class _MeshWriter:
+    """Meshes, overlay and mask of a `Reconstruction`, and views of it."""
+
+    options: BatchOptions
+
+    def files(self, stem: str, result: Reconstruction, image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
+        options = self.options
+        meshes = options.stages, options.poses, options.formats
+        return result.encode(stem, *meshes, ascii=options.ascii, plain=options.plain, image=image)
+
+    def pictures(self, result: Reconstruction, image: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+        region = around(result.box, image)
+        left, top, right, bottom = region
+        return {
+            "photo": reduced(image[top:bottom, left:right], THUMBNAIL),
+            "overlay": reduced(result.overlay(image, region), THUMBNAIL),
+            "clay": result.render(size=THUMBNAIL, textured=False),
+            "clay side": result.render(yaw=_SIDE, size=THUMBNAIL, textured=False),
+            "textured left": result.render(yaw=-_TURN, size=THUMBNAIL),
+            "textured right": result.render(yaw=_TURN, size=THUMBNAIL),
+        }
 
 
 def run_batch(
     inputs: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     system: System,
-    options: BatchOptions = BatchOptions(),
+    options: RunOptions = BatchOptions(),
     *,
     on_row: Callable[[int, int, Row], None] = lambda done, total, row: None,
 ) -> Report:
-    """Reconstruct every picture behind ``inputs`` and write the results and a report to ``out``.
+    """Run a system over every picture behind ``inputs`` and write the results and a report to ``out``.
 
     A picture that cannot be read, holds no face or makes the system fail becomes a row of the report; the run goes
     on. Files of one picture appear together, ``<stem>.json`` last; a run that was killed can be resumed at any point.
@@ -105,7 +110,7 @@ def run_batch(
         inputs: see `expand_inputs`.
         out: folder, made when missing.
         system: called from ``options.batch`` threads at once.
-        options: see `BatchOptions`.
+        options: `BatchOptions` for reconstructions.
         on_row: told after each picture: how many are done, how many there are, and what became of it.
 
     Returns:
@@ -148,7 +153,7 @@ class _Job:
     fingerprint: str = ""
     image: NDArray[np.uint8] | None = None
     landmarks: NDArray[np.float32] | None = None
-    results: list[Reconstruction] = field(default_factory=list)
+    results: Sequence[Result] = ()
     row: Row | None = None
 
     def fail(self, error: BaseException) -> None:
@@ -167,22 +172,22 @@ class _Job:
 
 
 class _Run:
-    """Reading, reconstructing and writing, each in threads of its own, in the order of the inputs."""
+    """Reading, working and writing, each in threads of its own, in the order of the inputs."""
 
-    def __init__(self, out: Path, system: System, options: BatchOptions) -> None:
-        self.out, self.system, self.options = out, system, options
+    def __init__(self, out: Path, system: System, options: RunOptions) -> None:
+        self.out, self.system, self.options, self.writer = out, system, options, options.writer()
 
     def rows(self, photos: list[Photo]) -> Iterator[Row]:
         options = self.options
         with (
             ThreadPoolExecutor(options.workers, "read") as readers,
-            ThreadPoolExecutor(options.batch, "reconstruct") as systems,
+            ThreadPoolExecutor(options.batch, "system") as systems,
             ThreadPoolExecutor(options.workers, "write") as writers,
         ):
             try:
                 jobs = (_Job(photo) for photo in photos)
                 read = map_ahead(readers, partial(self._step, self._read), jobs, options.workers + options.batch)
-                done = map_ahead(systems, partial(self._step, self._reconstruct), read, options.batch + 1)
+                done = map_ahead(systems, partial(self._step, self._work), read, options.batch + 1)
                 for job in map_ahead(writers, partial(self._step, self._write), done, options.workers):
                     assert job.row is not None
                     yield replace(job.row, seconds=round(job.seconds, 3))
@@ -217,7 +222,7 @@ class _Run:
 
             job.landmarks = read_landmarks(landmarks_file)
 
-    def _reconstruct(self, job: _Job) -> None:
+    def _work(self, job: _Job) -> None:
         if job.row is not None:
             return
         assert job.image is not None
@@ -226,7 +231,7 @@ class _Run:
             raise NoFaceError("no face was found; give its landmarks with --landmarks if there is one")
 
     def _write(self, job: _Job) -> None:
-        image, results, job.image, job.results = job.image, job.results, None, []
+        image, results, job.image, job.results = job.image, job.results, None, ()
         if results:
             assert image is not None
             job.row = self._write_results(job, image, results)
@@ -234,7 +239,7 @@ class _Run:
             with staged_files(self.out) as files:
                 job.row = replace(job.row, pictures=[self._pictures(files, job.photo.stem, image, None)])
 
-    def _write_results(self, job: _Job, image: NDArray[np.uint8], results: list[Reconstruction]) -> Row:
+    def _write_results(self, job: _Job, image: NDArray[np.uint8], results: Sequence[Result]) -> Row:
         options, stem, name = self.options, job.photo.stem, printable(job.photo.path)
         note = None
         if options.max_faces is not None and len(results) > options.max_faces:
@@ -247,8 +252,7 @@ class _Run:
         with staged_files(self.out) as files:
             for number, result in enumerate(results, 1):
                 own = stem if number == 1 else f"{stem}_face{number}"
-                meshes = options.stages, options.poses, options.formats
-                for file, data in result.encode(own, *meshes, ascii=options.ascii, plain=options.plain, image=image):
+                for file, data in self.writer.files(own, result, image):
                     files.write_bytes(file, data)
                 if options.pictures:
                     pictures.append(self._pictures(files, own, image, result))
@@ -268,22 +272,10 @@ class _Run:
         return Row(name, stem, "ok", faces=len(results), files=[*listed, file], **outcome)
 
     def _pictures(
-        self, files: StagedFiles, name: str, image: NDArray[np.uint8], result: Reconstruction | None
+        self, files: StagedFiles, name: str, image: NDArray[np.uint8], result: Result | None
     ) -> dict[str, str]:
         """Draw the report's thumbnails; their paths inside the output folder by what they show."""
-        if result is None:
-            drawn = {"photo": reduced(image, _THUMBNAIL)}
-        else:
-            region = _around(result.box, image)
-            left, top, right, bottom = region
-            drawn = {
-                "photo": reduced(image[top:bottom, left:right], _THUMBNAIL),
-                "overlay": reduced(result.overlay(image, region), _THUMBNAIL),
-                "clay": result.render(size=_THUMBNAIL, textured=False),
-                "clay side": result.render(yaw=_SIDE, size=_THUMBNAIL, textured=False),
-                "textured left": result.render(yaw=-_TURN, size=_THUMBNAIL),
-                "textured right": result.render(yaw=_TURN, size=_THUMBNAIL),
-            }
+        drawn = {"photo": reduced(image, THUMBNAIL)} if result is None else self.writer.pictures(result, image)
         paths = {what: f"{PICTURES_FOLDER}/{name}_{what.replace(' ', '_')}.png" for what in drawn}
         for what, picture in drawn.items():
             files.write_bytes(paths[what], encode_png(picture))
@@ -347,16 +339,3 @@ def printable(path: Path) -> str:
     """A path as text that can be printed and stored: undecodable bytes and control characters become �."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "�" for letter in text)
-
-
-def _around(box: tuple[float, float, float, float], image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """A square around a face with room for the head, clipped to the picture; x0, y0, x1, y1 px."""
-    x0, y0, x1, y1 = box
-    half = 0.95 * max(x1 - x0, y1 - y0)
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2 - 0.1 * half
-    height, width = image.shape[:2]
-    left, right = (int(np.clip(value, 0, width)) for value in (x - half, x + half))
-    top, bottom = (int(np.clip(value, 0, height)) for value in (y - half, y + half))
-    if right - left < 2 or bottom - top < 2:  # a box outside the picture
-        return 0, 0, width, height
-    return left, top, right, bottom

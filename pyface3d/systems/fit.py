@@ -20,12 +20,14 @@ from pyface3d.detect.landmarks import PREDICTOR, PREDICTORS
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.face_models import load_face_model
 from pyface3d.fit import DenseLandmarks, FaceFit, LandmarkFit, PhotometricFit, check_plausibility, fit_landmarks
+from pyface3d.fit.hidden_points import widened
 from pyface3d.fit.photometric import fit_photometric
 from pyface3d.fit.sparse_model import has_dense_points
 from pyface3d.fit.texture import build_texture
 from pyface3d.io.color import srgb_to_linear
 from pyface3d.ops import rasterize, vertex_normals, vertex_visibility
 from pyface3d.reconstruction import Reconstruction
+from pyface3d.systems.sight import FaceSight, given_sight, network_sight, resolved_occlusion
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
@@ -51,6 +53,8 @@ def reconstruct(
     fit: Fit = "full",
     detector: str = DETECTOR,
     predictor: str = PREDICTOR,
+    occlusion: str | None = None,
+    visible: NDArray[Any] | None = None,
     max_faces: int | None = None,
     focal: float | None = None,
     texture_size: int | None = None,
@@ -67,6 +71,9 @@ def reconstruct(
         detector: see `detect_faces`.
         predictor: see `landmarks68`; ``"network"`` gives dense points and an identity too, which the fit uses where
             ``model`` has these points.
+        occlusion: how to tell the face from what hides it: ``"network"`` (our part network) or ``"colours"`` (of this
+            person's skin, and what the fit explains); None takes the network where its weights are installed.
+        visible: your own mask of the visible face instead, (H, W) bool or probabilities; one face comes back.
         max_faces: keep the best so many; None keeps all.
         focal: focal length in pixels where known (EXIF); None assumes a usual one.
         texture_size: texels a side of the texture; None chooses by the face's size in the picture.
@@ -86,22 +93,29 @@ def reconstruct(
         raise InputError(f"predictor must be one of {', '.join(PREDICTORS)}, got {predictor!r}")
     if max_faces is not None and max_faces < 1:
         raise InputError(f"max_faces must be at least 1, got {max_faces}")
+    occlusion = resolved_occlusion(occlusion)
     face_model = load_face_model(model) if isinstance(model, str) else model
     face_model = face_model.to(device)
+    how = fit, focal, texture_size, device
     with _one_thread():
-        found = _find(image, landmarks, detector, predictor, max_faces, device)
-        return [_reconstruct_face(image, face, face_model, fit, focal, texture_size, device) for face in found]
+        found = _find(image, landmarks, detector, predictor, 1 if visible is not None else max_faces, device)
+        return [
+            _reconstruct_face(image, _looked_at(image, face, occlusion, visible, device), face_model, *how)
+            for face in found
+        ]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """One face with its landmarks, all that the network said of it, and how long it took to find."""
+    """One face with its landmarks, all that the network said of it, how long it took to find, and what is seen of it
+    (None where only colours will tell)."""
 
     face: Face
     points: NDArray[np.float32]
     sigma: NDArray[np.float32]
     prediction: FacePrediction | None
     timings: dict[str, float]
+    sight: FaceSight | None = None
 
     def dense(self, model: FaceModel, identity: bool) -> DenseLandmarks | None:
         """The network's dense points for a fit of ``model``, and its identity where wanted.
@@ -151,6 +165,22 @@ def _find(
         yield _Found(face, points, sigma, said, own)
 
 
+def _looked_at(
+    image: NDArray[np.uint8], found: _Found, occlusion: str, visible: NDArray[Any] | None, device: str
+) -> _Found:
+    """The face with what is seen of it; landmarks that something hides get wider deviations."""
+    timings = dict(found.timings)
+    if visible is not None:
+        sight = given_sight(visible, *image.shape[:2])
+    elif occlusion == "network":
+        with _timed(timings, "parts"):
+            sight = network_sight(image, found.points, device)
+    else:
+        return found
+    sigma = widened(torch.from_numpy(found.sigma), torch.from_numpy(found.points), torch.from_numpy(sight.visible))
+    return replace(found, sight=sight, sigma=sigma.numpy(), timings=timings)
+
+
 def _reconstruct_face(
     image: NDArray[np.uint8],
     found: _Found,
@@ -179,13 +209,22 @@ def _reconstruct_face(
     window = _Window.around(landmark_fit.verts_image(model)[0], height, width)
     pixels = torch.from_numpy(image[window.rows, window.columns]).to(device)
     linear = srgb_to_linear(pixels)[None]
+    sight = None if found.sight is None else window.cut(found.sight)
     shifted = window.shift(landmark_fit)
     inside: FaceFit = shifted
     if fit == "full":
         with _timed(timings, "fit_photometric"):
-            inside = fit_photometric(model, linear, shifted)
+            known = None if sight is None else torch.from_numpy(sight.visible)[None]
+            inside = fit_photometric(model, linear, shifted, seen=known)
     with _timed(timings, "texture"):
-        seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), texture_size)
+        usable = None if sight is None else torch.from_numpy(sight.usable)
+        seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), usable, texture_size)
+    if found.sight is not None:
+        occlusion_mask, occlusion_from = torch.from_numpy(found.sight.mask), found.sight.origin
+    elif seen.mask is not None:
+        occlusion_mask, occlusion_from = window.paste(seen.mask.cpu(), height, width), "colours"
+    else:
+        occlusion_mask, occlusion_from = None, None
     verts = inside.verts(model)[0]
     coefficients = {
         "identity": inside.identity[0],
@@ -207,7 +246,8 @@ def _reconstruct_face(
         texture=None if seen.texture is None else seen.texture.cpu(),
         bump=None,
         normals=vertex_normals(verts, model.topology).cpu(),
-        occlusion_mask=None if seen.mask is None else window.paste(seen.mask.cpu(), height, width),
+        occlusion_mask=occlusion_mask,
+        occlusion_from=occlusion_from,
         source=seen.source.cpu(),
         confidence=seen.confidence.cpu(),
         landmarks=torch.from_numpy(found.points),
@@ -226,17 +266,32 @@ class _Appearance:
     confidence: Tensor
 
 
-def _appearance(model: FaceModel, linear: Tensor, fit: FaceFit, points: Tensor, size: int | None) -> _Appearance:
-    """Texture and provenance; a model without a chart has the provenance of its visibility alone."""
+def _appearance(
+    model: FaceModel, linear: Tensor, fit: FaceFit, points: Tensor, usable: Tensor | None, size: int | None
+) -> _Appearance:
+    """Texture and provenance; a model without a chart has the provenance of its visibility alone.
+
+    ``usable``: probability that a pixel shows the face or an ear, (H, W), or None.
+    """
     if model.albedo_kind == "uv":
-        texture = build_texture(model, linear, fit, points=points, size=size)
+        texture = build_texture(model, linear, fit, points=points, mask=usable, size=size)
         return _Appearance(texture.image, texture.face_mask, texture.source, texture.confidence)
     verts_image = fit.verts_image(model)
     fragments = rasterize(verts_image, model.topology, *linear.shape[1:3])
     seen = vertex_visibility(verts_image, fragments, model.topology, _VISIBLE_MM)[0]
     if "face" in model.regions:
         seen = seen & model.regions["face"].to(seen.device)
+    if usable is not None:
+        seen = seen & at_pixels(usable.to(seen.device) > 0.5, verts_image[0, :, :2])
     return _Appearance(None, None, seen.to(torch.uint8), seen.to(linear.dtype))
+
+
+def at_pixels(mask: Tensor, spots: Tensor) -> Tensor:
+    """``mask`` (H, W) bool at the pixels that ``spots`` (N, 2) px fall on, (N,); False outside."""
+    height, width = mask.shape
+    columns, rows = spots.floor().long().unbind(1)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    return inside & mask[rows.clamp(0, height - 1), columns.clamp(0, width - 1)]
 
 
 def _quality(model: FaceModel, landmark_fit: LandmarkFit, fit: FaceFit, found: _Found) -> dict[str, float]:
@@ -292,6 +347,11 @@ class _Window:
         corner = self.corner.to(fit.points)
         dense = None if fit.dense is None else fit.dense.shifted(-corner)
         return replace(fit, camera=camera, points=fit.points - corner, given=fit.given - corner, dense=dense)
+
+    def cut(self, sight: FaceSight) -> FaceSight:
+        """What is seen in the window."""
+        visible, usable = (np.ascontiguousarray(p[self.rows, self.columns]) for p in (sight.visible, sight.usable))
+        return FaceSight(visible, usable, sight.origin)
 
     def paste(self, mask: Tensor, height: int, width: int) -> Tensor:
         """A mask of the window as a mask of the picture, False outside."""

@@ -215,8 +215,8 @@ def test_large_photo_costs_no_more_texels(head):
         ({"image_linear": torch.full((320, 320, 3), float("nan"))}, "image_linear must be finite"),
         ({"image_linear": torch.zeros(8, 8, 3)}, "fit's camera sees 320 x 320"),
         ({"points": torch.zeros(5, 2)}, "points must have shape"),
-        ({"mask": torch.ones(320, 320)}, "mask must be bool"),
-        ({"mask": torch.ones(8, 8, dtype=torch.bool)}, "mask must be bool of shape"),
+        ({"mask": torch.ones(320, 320, dtype=torch.int64)}, "mask must be bool"),
+        ({"mask": torch.ones(8, 8, dtype=torch.bool)}, "mask must be bool or floating-point of shape"),
         ({"size": 3}, "size must be from"),
     ],
 )

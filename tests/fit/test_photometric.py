@@ -111,6 +111,23 @@ def test_an_occluder_is_left_out_and_does_not_bend_the_face(head, scene):
     assert check_plausibility(head, found).identity_max.max() < 3
 
 
+def test_a_mask_tells_a_hand_of_the_skin_s_own_colour(head, scene):
+    truth, pictures, start = scene
+    hidden = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    hidden[SIZE // 2 + 10 :, SIZE // 4 : 3 * SIZE // 4] = True
+    facial = torch.stack([one.facial for one in render_fit(head, truth)])
+    skin = torch.stack([picture[where].median(0).values for picture, where in zip(pictures, facial)])
+    painted = torch.where(hidden[..., None], skin[:, None, None], pictures)
+    alone = fit_photometric(head, painted, start)
+    told = fit_photometric(head, painted, start, seen=~hidden.expand(3, -1, -1))
+    assert alone.inliers[facial & hidden].float().mean() > 0.3  # what the mask is for
+    assert told.inliers[facial & hidden].float().mean() < 0.03
+    assert told.inliers[facial & ~hidden].float().mean() > 0.85
+    assert shape_error(head, told, truth).mean() < 1.02 * shape_error(head, alone, truth).mean()
+    everything = fit_photometric(head, pictures, start, seen=torch.ones(3, SIZE, SIZE))
+    assert everything.inliers[facial].float().mean() > 0.9
+
+
 def test_predicts_pixels_that_it_did_not_see(head, scene):
     truth, pictures, start = scene
     blocks = torch.rand(SIZE // 16, SIZE // 16, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -196,6 +213,8 @@ def test_refusals(head, scene):
         fit_photometric(head, pictures * torch.nan, start)
     with pytest.raises(InputError, match="visible must have shape"):
         fit_photometric(head, pictures, start, visible=torch.ones(1, 2, 2, dtype=torch.bool))
+    with pytest.raises(InputError, match="seen must have shape"):
+        fit_photometric(head, pictures, start, seen=torch.ones(3, 2, 2))
     with pytest.raises(InputError, match="unknowns must be"):
         fit_photometric(head, pictures, start, unknowns="everything")
     with pytest.raises(InputError, match="no albedo"):
