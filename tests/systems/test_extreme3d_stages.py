@@ -19,7 +19,7 @@ from pyface3d.face_models import LinearFaceModel, load_face_model
 from pyface3d.geometry import rotation_from_axis_angle, rotation_from_euler
 from pyface3d.geometry.bump_maps import relief_from_levels
 from pyface3d.io.meshes import encode_ply, read_ply
-from pyface3d.ops import Topology, complete_symmetry, interpolate
+from pyface3d.ops import Topology, complete_symmetry, interpolate, rasterize
 from pyface3d.systems.extreme3d import (
     Foundation,
     Relief,
@@ -32,7 +32,7 @@ from pyface3d.systems.extreme3d import (
     run_stages,
 )
 from pyface3d.systems.extreme3d.merge import compacted, peel
-from pyface3d.systems.extreme3d.registration import place_mirrored_pixels, place_pixels
+from pyface3d.systems.extreme3d.registration import place_mirrored_pixels, place_pixels, usual_edge_mm
 from pyface3d.systems.extreme3d.relief import without_relief
 from pyface3d.systems.extreme3d.stages import PUBLISHED_FILES, STAGES
 from pyface3d.systems.extreme3d.symmetry import (
@@ -372,6 +372,40 @@ def test_layers_meet(stages: Stages) -> None:
     some = middle[layer > 0][:: len(middle) // 300].numpy()
     _, distance, _ = trimesh.proximity.closest_point(sparse, some)
     assert distance.max() < 1.5 and np.median(distance) < 0.1
+
+
+@pytest.mark.parametrize("yaw_deg", [0, 30])
+def test_no_holes_where_layers_meet(model: LinearFaceModel, yaw_deg: float) -> None:
+    """Seen from the front, the final mesh covers whatever the sparse one covers."""
+    foundation = stand(model, yaw_deg)
+    relief = waves(foundation)
+    relief.mask[240:300, 200:260] = 0  # a hole in the mask in the middle of the face
+    result = run_stages(foundation, relief)
+    covered = []
+    for stage in ("sparseFull", "final"):
+        mesh = result.mesh(stage)
+        verts = torch.from_numpy(mesh.verts).double() * torch.tensor([1.0, -1, -1]) + torch.tensor([0.0, 0, 700])
+        image = foundation.camera.project(verts[None])
+        topology = Topology(torch.from_numpy(mesh.faces), len(mesh.verts))
+        covered.append(rasterize(image, topology, 500, 500).face_index[0] >= 0)
+    lost = covered[0] & ~covered[1]
+    assert int(covered[0].sum()) > 30_000 and int(lost.sum()) <= 5  # the outline itself moves a little
+
+
+def test_anchors_of_a_fine_mesh_are_near(turned: Foundation) -> None:
+    relief = waves(turned)
+    dense = build_dense(turned, relief, compat=True)
+    face = complete_face(turned, dense, look(turned, relief, compat=True), compat=True)
+    counts = []
+    for compat, limit in ((True, 4.0), (False, 2.5 * usual_edge_mm(turned, face))):
+        registration = register_pixels(turned, dense, face, compat=compat)
+        corners = face.verts_camera[registration.anchors]
+        held = (registration.shares > 1e-9).all(1)
+        assert (corners.amax(1) - corners.amin(1))[held].max() <= limit
+        counts.append(len(registration))
+    assert 2.5 * usual_edge_mm(turned, face) > 4 and 0 < counts[0] < counts[1]
+    far = replace(face, weights=torch.zeros_like(face.weights))
+    assert usual_edge_mm(turned, far) == 0 and len(register_pixels(turned, dense, far)) == 0
 
 
 def test_registered_pixels_follow_their_anchors(turned: Foundation) -> None:

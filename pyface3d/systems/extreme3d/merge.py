@@ -6,18 +6,20 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, pad
 
-from pyface3d.ops import Topology, rasterize
+from pyface3d.ops import DenseMesh, Topology, rasterize
 from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, Foundation
-from pyface3d.systems.extreme3d.registration import Registration, place_mirrored_pixels, place_pixels
+from pyface3d.systems.extreme3d.registration import Registration, place_mirrored_pixels, place_pixels, usual_edge_mm
 from pyface3d.systems.extreme3d.relief import Relief, build_dense
 from pyface3d.systems.extreme3d.symmetry import KNOWN, CompletedFace
 from pyface3d.systems.extreme3d.visibility import pixels_under
 
-RINGS = 3
-"""Rings of triangles by which the sparse and the dense surfaces overlap."""
+RINGS, OVERLAP_MM = 3, 4.5
+"""Rings of triangles by which the sparse and the dense surfaces overlap, as published for edges of about 1 mm. On a
+coarser mesh as many as fit into these millimetres, and at least one."""
 _FEWEST_PIXELS = 3  # of the four around a vertex
+_BOTH_TRIANGLES = 0b11  # of a cell with four corners
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ def merge_layers(
 ) -> FinalFace:
     """Replace the inside of what was seen by its pixels, and the inside of what was mirrored by theirs.
 
-    The sparse triangles stay at the borders: three rings of them overlap the pixels. The layers are not stitched.
+    The sparse triangles stay at the borders: up to 4.5 mm of them overlap the pixels, in one to three rings, and so do
+    those whose pixels are not all there. The layers are not stitched.
 
     Args:
         compact: leave out vertices that no face uses.
@@ -62,16 +65,21 @@ def merge_layers(
     behind = partner.clamp_min(0)
     other = ~known & (partner >= 0) & known[behind] & near[behind]
     other &= mirrorable[around[behind]].sum(1) >= _FEWEST_PIXELS
-    own, other = peel(own, faces), peel(other, faces)
+    edge = 0.0 if compat else usual_edge_mm(foundation, face)
+    rings = max(1, int(OVERLAP_MM / edge)) if edge * RINGS > OVERLAP_MM else RINGS
+    own, other = peel(own, faces, rings), peel(other, faces, rings)
 
     by_own = own[faces].any(1)
     by_mirror = ~by_own & other[faces].any(1) & (partner[faces] >= 0).all(1)
-    shape = registration.index.shape
-    own_pixels = _covered(foundation, faces[by_own]) & registered.view(shape)
-    mirror_pixels = _covered(foundation, partner[faces[by_mirror]]) & mirrorable.view(shape)
-
-    dense_faces = _cells(foundation, relief, registration, own_pixels, compat)
-    mirrored_faces = _cells(foundation, relief, registration, mirror_pixels, compat)[:, [1, 0, 2]]
+    layers = []
+    for chosen, corners, usable in ((by_own, faces, registered), (by_mirror, partner[faces], mirrorable)):
+        usable = usable.view(registration.index.shape)
+        if not compat:
+            _keep_where_pixels_lack(foundation, corners, chosen, _mesh_on(foundation, relief, usable, compat).cells[0])
+        pixels = _covered(foundation, corners[chosen]) & usable
+        _, triangles, places = _mesh_on(foundation, relief, pixels, compat).item(0)
+        layers.append(registration.index[places[:, 1].long(), places[:, 0].long()][triangles.long()])
+    dense_faces, mirrored_faces = layers[0], layers[1][:, [1, 0, 2]]
     count, number = len(face.verts), len(registration)
     every = torch.arange(count), torch.arange(number), torch.arange(number)
     final = FinalFace(
@@ -117,18 +125,31 @@ def _pixels_around(foundation: Foundation, registration: Registration, compat: b
     return torch.where(inside[:, None], around, torch.zeros_like(around)), inside
 
 
-def _covered(foundation: Foundation, faces: Tensor) -> Tensor:
-    """Pixels that the foundation's triangles cover, and one ring around them, (H, W) bool."""
+def _drawn(foundation: Foundation, faces: Tensor) -> Tensor:
+    """Which of the triangles every pixel of the crop shows, (H, W); both sides are drawn."""
     camera = foundation.camera
     topology = Topology(faces, foundation.topology.num_verts)
-    drawn = rasterize(foundation.verts_image[None], topology, camera.height, camera.width, cull="none")
-    covered = (drawn.face_index >= 0).double()
-    return max_pool2d(covered, 3, stride=1, padding=1)[0] > 0
+    return rasterize(foundation.verts_image[None], topology, camera.height, camera.width, cull="none").face_index[0]
 
 
-def _cells(foundation: Foundation, relief: Relief, registration: Registration, pixels: Tensor, compat: bool) -> Tensor:
-    """Triangles between the given pixels as rows of the registration, (M, 3)."""
-    masked = replace(relief, mask=relief.mask * pixels)
-    _, faces, places = build_dense(foundation, masked, compat=compat).mesh.item(0)
-    rows = registration.index[places[:, 1].long(), places[:, 0].long()]
-    return rows[faces.long()]
+def _covered(foundation: Foundation, faces: Tensor) -> Tensor:
+    """Pixels that the foundation's triangles cover, and one ring around them, (H, W) bool."""
+    covered = (_drawn(foundation, faces) >= 0).double()
+    return max_pool2d(covered[None], 3, stride=1, padding=1)[0] > 0
+
+
+def _keep_where_pixels_lack(foundation: Foundation, faces: Tensor, chosen: Tensor, cells: Tensor) -> None:
+    """Take out of ``chosen`` (F,) the triangles that would leave a hole: a cell at one of their pixels is not whole.
+
+    The published program drops them.
+    """
+    whole = pad((cells & _BOTH_TRIANGLES) == _BOTH_TRIANGLES, (1, 1, 1, 1))  # no cells beyond the crop
+    at_pixel = whole[:-1, :-1] & whole[:-1, 1:] & whole[1:, :-1] & whole[1:, 1:]
+    rows = chosen.nonzero()[:, 0]
+    shown = _drawn(foundation, faces[rows])
+    chosen[rows[shown[(shown >= 0) & ~at_pixel].long()]] = False
+
+
+def _mesh_on(foundation: Foundation, relief: Relief, pixels: Tensor, compat: bool) -> DenseMesh:
+    """The dense mesh of some pixels alone, (H, W) bool."""
+    return build_dense(foundation, replace(relief, mask=relief.mask * pixels), compat=compat).mesh

@@ -14,7 +14,9 @@ from pyface3d.systems.extreme3d.relief import DenseFace
 from pyface3d.systems.extreme3d.symmetry import KNOWN, CompletedFace
 
 MOST_APART_MM = 4.0
-"""Anchors of one pixel may differ by so much in each of x, y and z."""
+"""Anchors of one pixel may differ by so much in each of x, y and z; the published limit, for edges of about 1 mm."""
+EDGES_APART = 2.5
+"""On a coarser mesh they may differ by so many times the usual edge."""
 _LEAST_SHARE = 1e-9  # an anchor with less lies opposite the edge or the vertex that the pixel is on
 _CLAMP_ABOVE_MM, _CLAMPED_MM = 0.2, 0.5
 
@@ -48,8 +50,9 @@ def register_pixels(
     """Find three known vertices around every dense pixel.
 
     The known vertices that lie in the crop are joined by Delaunay's triangles in the picture. A pixel belongs to the
-    triangle around it, unless two of its corners lie more than 4 mm apart in x, y or z (camera frame, with relief):
-    such a triangle spans what was not seen, or a jump in depth.
+    triangle around it, unless two of its corners lie too far apart in x, y or z (camera frame, with relief): such a
+    triangle spans what was not seen, or a jump in depth. The limit is 4 mm, as published, or two and a half edges
+    of the mesh where these are longer; ``compat``: 4 mm.
     """
     height, width = dense.depth.shape
     spots = foundation.verts_image[:, :2] + (HALF_PIXEL if compat else 0.0)
@@ -69,7 +72,8 @@ def register_pixels(
     around = face.verts_camera[anchors]  # (N, 3, 3)
     missing = ~counts[..., None]
     spread = around.masked_fill(missing, -torch.inf).amax(1) - around.masked_fill(missing, torch.inf).amin(1)
-    near = (spread <= MOST_APART_MM).all(1)
+    edges = 0.0 if compat else EDGES_APART * usual_edge_mm(foundation, face)
+    near = (spread <= max(MOST_APART_MM, edges)).all(1)
     x, y, anchors, shares, counts = (part[near] for part in (x, y, anchors, shares, counts))
     offset = dense.depth[y, x] - (shares * face.verts_camera[anchors][..., 2]).sum(1)
     partner = foundation.mirror[anchors]
@@ -77,6 +81,14 @@ def register_pixels(
     index = torch.full((height, width), -1, dtype=torch.int64)
     index[y, x] = torch.arange(len(x))
     return Registration(torch.stack([x, y], 1), index, anchors, shares, offset, (free | ~counts).all(1))
+
+
+def usual_edge_mm(foundation: Foundation, face: CompletedFace) -> float:
+    """Median over the known triangles of their longest edge; 0 where nothing is known."""
+    faces = foundation.topology.faces.long()
+    corners = foundation.verts[faces[(face.weights >= KNOWN)[faces].all(1)]]
+    longest = (corners - corners.roll(1, 1)).norm(dim=-1).amax(1)
+    return float(longest.median()) if len(longest) else 0.0
 
 
 def _delaunay(points: Tensor) -> Tensor:
