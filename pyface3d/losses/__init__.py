@@ -4,6 +4,7 @@ from pyface3d.losses.binary import binary_loss
 from pyface3d.losses.coefficients import coefficient_loss, vertex_gram, vertex_loss
 from pyface3d.losses.points import distance_loss, gaussian_nll, shape_loss
 from pyface3d.losses.reduction import masked_mean
+from pyface3d.losses.relief import relief_loss, relief_slope_loss
 from pyface3d.losses.rotations import chordal_loss, rotation_angle
 from pyface3d.losses.segmentation import class_loss, near_borders, overlap_loss
 
@@ -17,6 +18,8 @@ __all__ = [
     "masked_mean",
     "near_borders",
     "overlap_loss",
+    "relief_loss",
+    "relief_slope_loss",
     "rotation_angle",
     "shape_loss",
     "vertex_gram",

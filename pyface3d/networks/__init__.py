@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "face_points": ("face_points", "FacePoints", {}),
     "face_parts": ("face_parts", "FaceParts", {}),
+    "relief": ("relief", "ReliefNet", {}),
     "efficientnet_lite0": ("efficientnet_lite", "EfficientNetLite0", {}),
     "mtcnn_proposal": ("mtcnn", "ProposalNet", {}),
     "mtcnn_refine": ("mtcnn", "RefineNet", {}),

@@ -1,0 +1,37 @@
+"""Losses of relief maps.
+
+L1 of heights and of their differences between neighbours, as Tran et al., "Extreme 3D Face Reconstruction: Seeing
+Through Occlusions" (CVPR 2018) train their bump maps: heights alone blur wrinkles. A relief and one that lies some
+tenths of a millimetre higher look the same; what is seen are the slopes.
+"""
+
+import torch
+from torch import Tensor
+
+
+def relief_loss(relief: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of the absolute difference, mm; 0 where nothing counts.
+
+    Args:
+        relief, truth: (B, H, W) mm.
+        weight: (B, H, W), not negative, how much each pixel counts.
+    """
+    return (weight * (relief - truth).abs()).sum() / weight.sum().clamp_min(1e-6)
+
+
+def relief_slope_loss(relief: Tensor, truth: Tensor, weight: Tensor, step: int = 1) -> Tensor:
+    """Weighted mean |∂x (a − b)| + weighted mean |∂y (a − b)|, mm.
+
+    Args:
+        relief, truth: (B, H, W) mm.
+        weight: (B, H, W), not negative; a difference counts as the lesser of its two pixels.
+        step: pixels between the two; 1 are the forward differences of the paper, more are slopes of broader shapes.
+    """
+    error = relief - truth
+    total = error.new_zeros(())
+    for axis in (1, 2):
+        length = error.shape[axis] - step
+        difference = error.narrow(axis, step, length) - error.narrow(axis, 0, length)
+        counts = torch.minimum(weight.narrow(axis, step, length), weight.narrow(axis, 0, length))
+        total = total + (counts * difference.abs()).sum() / counts.sum().clamp_min(1e-6)
+    return total

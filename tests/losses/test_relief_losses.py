@@ -1,0 +1,96 @@
+"""Losses of relief against sums by hand and loops; a known bump is found from its picture by the losses."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from pyface3d.losses import relief_loss, relief_slope_loss
+
+
+def maps(seed=0, size=(2, 7, 9)):
+    generator = torch.Generator().manual_seed(seed)
+    a, b = (torch.randn(size, generator=generator, dtype=torch.float64) for _ in range(2))
+    return a, b, torch.rand(size, generator=generator, dtype=torch.float64).round(decimals=1)
+
+
+def test_heights_by_hand():
+    relief, truth = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[0.5, -1.0]]])
+    assert float(relief_loss(relief, truth, torch.tensor([[[3.0, 1.0]]]))) == pytest.approx((3 * 0.5 + 2.0) / 4)
+    assert float(relief_loss(relief, truth, torch.zeros(1, 1, 2))) == 0.0
+
+
+def test_slopes_by_hand():
+    relief = torch.tensor([[[0.0, 1.0], [0.0, 3.0]]])
+    truth = torch.zeros_like(relief)
+    # across: 1 and 3, mean 2; down: 0 and 2, mean 1
+    assert float(relief_slope_loss(relief, truth, torch.ones_like(relief))) == pytest.approx(3.0)
+    weight = torch.tensor([[[1.0, 1.0], [1.0, 0.0]]])  # the corner that leaps does not count
+    assert float(relief_slope_loss(relief, truth, weight)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_slopes_agree_with_a_loop(step):
+    a, b, weight = maps()
+    error = a - b
+    total = 0.0
+    for down, right in ((0, step), (step, 0)):
+        top = bottom = 0.0
+        for n in range(error.shape[0]):
+            for y in range(error.shape[1] - down):
+                for x in range(error.shape[2] - right):
+                    counts = min(weight[n, y, x], weight[n, y + down, x + right])
+                    top += counts * abs(error[n, y + down, x + right] - error[n, y, x])
+                    bottom += counts
+        total += top / bottom
+    torch.testing.assert_close(relief_slope_loss(a, b, weight, step), total)
+
+
+def test_a_constant_offset_has_no_slope():
+    a, _, weight = maps(1)
+    assert float(relief_slope_loss(a + 0.7, a, weight)) == pytest.approx(0.0, abs=1e-12)
+    assert float(relief_loss(a + 0.7, a, weight)) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("loss", [relief_loss, relief_slope_loss])
+def test_gradients(loss):
+    a, b, weight = maps(2)
+    a.requires_grad_()
+    assert torch.autograd.gradcheck(lambda values: loss(values, b, weight), (a,))
+
+
+def test_a_known_bump_on_a_plane_is_found_from_its_picture():
+    """A Gaussian ridge on a plane, lit from two sides; descent on its pictures alone, then the losses say how near.
+
+    The picture is the closed form of a matt surface, n·l with n = (-∂x, -∂y, 1) / |…|. So the losses and the meaning of
+    heights and slopes agree: the relief whose slopes are right is the one they call right.
+    """
+    size, pitch = 33, 0.5
+    x = (torch.arange(size, dtype=torch.float64) - 16) * pitch
+    truth = (0.8 * torch.exp(-(x[None, :] ** 2) / 4) * torch.exp(-(x[:, None] ** 2) / 30))[None]
+
+    def pictures(relief):
+        across = (relief[:, :-1, 1:] - relief[:, :-1, :-1]) / pitch
+        down = (relief[:, 1:, :-1] - relief[:, :-1, :-1]) / pitch
+        normals = functional.normalize(torch.stack([-across, -down, torch.ones_like(down)], -1), dim=-1)
+        lights = functional.normalize(torch.tensor([[0.6, 0.0, 1.0], [0.0, 0.6, 1.0]]).double(), dim=-1)
+        return normals @ lights.T
+
+    seen = pictures(truth)
+    found = torch.zeros_like(truth).requires_grad_()
+    optimizer = torch.optim.LBFGS([found], max_iter=300, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = 1e3 * (pictures(found) - seen).square().mean()
+        value.backward()
+        return value
+
+    everywhere = torch.ones_like(truth)
+    flat = float(relief_slope_loss(found.detach(), truth, everywhere))
+    optimizer.step(closure)
+    level = found.detach() - found.detach()[0, 0, 0] + truth[0, 0, 0]  # pictures do not know the height of the plane
+    assert float(relief_slope_loss(level, truth, everywhere)) < 0.05 * flat
+    assert float(relief_loss(level, truth, everywhere)) < 0.05 * float(truth.mean()) + 1e-3
+    assert math.isfinite(flat) and flat > 0.01
