@@ -7,6 +7,7 @@ examples:
   pyface3d evaluate detection real_masked_faces/ --faceless landscapes/
   pyface3d evaluate masks out/ face_masks_celebahq/                       what segment or reconstruct wrote to out/
   pyface3d evaluate masks --images photos/ masks/ --classes               our network on the photos
+  pyface3d evaluate relief --assets synthetic_assets.npz                   64 heads in even light
   pyface3d evaluate now --identities 50
   pyface3d evaluate now james.obj --views 0,30,-30,60,-60
 """
@@ -164,6 +165,42 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class Relief:
+    """Relief of synthetic heads in even light, whose albedo knows nothing of it, beside none and 'dark is deep'."""
+
+    count: Annotated[int, arg(metavar="N")] = 64
+    """Heads to render."""
+    assets: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the embedded head alone)")] = None
+    """What they are made of, from scripts/pack_synthetic_assets.py."""
+    methods: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: all)")] = None
+    """What to measure: ours, flat (no relief), luminance (dark is deep, as well scaled as can be)."""
+    weights: Annotated[tuple[Path, ...], arg(metavar="FILE…", help_behavior_hint="(default: shipped)")] = ()
+    """Weights of our relief network to measure, each a row of its own."""
+    seed: int = 0
+    """Of everything random."""
+    size: Annotated[int, arg(metavar="PX")] = 256
+    """Side of the pictures, a multiple of 16."""
+    json: Json = None
+    """Write the table as JSON too."""
+    csv: Json = None
+    """Write the table as CSV too."""
+
+    def run(self) -> int:
+        from pyface3d.evaluate.relief import evaluate_relief
+
+        table = evaluate_relief(
+            self.count,
+            assets=self.assets,
+            methods=None if self.methods is None else _names(self.methods),
+            weights=self.weights,
+            seed=self.seed,
+            size=self.size,
+            progress=_progress,
+        )
+        return show(table, self.json, self.csv)
+
+
+@dataclass(frozen=True)
 class Now:
     """Millimetres between reconstructions and true faces, by the protocol of the NoW benchmark."""
 
@@ -223,6 +260,7 @@ Command = (
     Annotated[Landmarks, subcommand("landmarks")]
     | Annotated[Detection, subcommand("detection")]
     | Annotated[Masks, subcommand("masks")]
+    | Annotated[Relief, subcommand("relief")]
     | Annotated[Now, subcommand("now")]
 )
 

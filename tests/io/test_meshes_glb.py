@@ -155,6 +155,26 @@ def test_another_library_sees_the_texture_in_its_place(mesh, tmp_path):
     np.testing.assert_allclose(np.unique(other.vertex_attributes["_SOURCE"]), [0, 1, 2, 3])
 
 
+def test_a_normal_map_is_the_materials_normal_texture(mesh, tmp_path):
+    """Read by two other libraries and by our reader; with and without a colour texture."""
+    bumps = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for number, texture in enumerate((mesh.texture, None)):
+        path = tmp_path / f"bumps{number}.glb"
+        write_glb(path, replace(mesh, texture=texture, normal_map=bumps))
+        gltf = pygltflib.GLTF2().load(str(path))
+        source = gltf.textures[gltf.materials[0].normalTexture.index].source
+        view = gltf.bufferViews[gltf.images[source].bufferView]
+        png = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+        assert np.array_equal(np.array(Image.open(io.BytesIO(png))), bumps)
+        other = next(iter(trimesh.load(str(path)).geometry.values())).visual.material
+        assert np.array_equal(np.array(other.normalTexture.convert("RGB")), bumps)
+        assert (other.baseColorTexture is None) == (texture is None)
+        again = read_glb(path)
+        assert np.array_equal(again.normal_map, bumps) and (again.texture is None) == (texture is None)
+    with pytest.raises(InputError, match="normal_map must have uvs"):
+        replace(mesh, uvs=None, uv_faces=None, texture=None, normal_map=bumps)
+
+
 def test_round_trip(mesh, tmp_path):
     write_glb(tmp_path / "head.glb", mesh)
     again = read_glb(tmp_path / "head.glb")

@@ -46,8 +46,8 @@ PART_NAMES = (
 """Labels of the map ``parts`` by number."""
 
 _WORN = len(PART_NAMES) - len(Part)
-_OF_ANY_SHOT = ("segments", "occluder")
-_MAPS = ("depth", "normals", "relief", "parts", "albedo", "light", *_OF_ANY_SHOT)
+_OF_ANY_SHOT = ("segments", "relief", "occluder")
+_MAPS = ("depth", "normals", "parts", "albedo", "light", *_OF_ANY_SHOT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,8 @@ class SyntheticFaces:
         """Samples ``start`` to ``start + count - 1`` of the sequence, with the ``maps`` named.
 
         Raises:
-            InputError: a map is unknown, or others than ``segments`` and ``occluder`` are wanted of later shots.
+            InputError: a map is unknown, or others than ``segments``, ``relief`` and ``occluder`` are wanted of later
+                shots.
         """
         if unknown := [name for name in maps if name not in _MAPS]:
             raise InputError(f"maps must be of {', '.join(_MAPS)}, got {', '.join(unknown)}")
@@ -168,6 +169,7 @@ class SyntheticFaces:
         return Portraits(
             layer=_layer(shown.pictures),
             tone=shown.skins.tone,
+            relief=_averaged(shown.pictures.maps["relief"][..., None], self.size)[..., 0],
             segments=segments(shown.pictures, self.scene, shown.skins.segments, marks.points68 * views.RENDER_SCALE),
             points68=marks.points68,
             points68_3d=marks.points68_3d,
@@ -239,6 +241,8 @@ class SyntheticFaces:
         if "segments" in maps:
             before = torch.where(hair > 0.5 * hidden, int(FacePart.HAIR), int(FacePart.OCCLUDER)).to(torch.uint8)
             drawn["segments"] = torch.where(hidden > _HIDDEN, before, self._nearest(portraits.segments))
+        if "relief" in maps:
+            drawn["relief"] = portraits.relief
         seen = {
             "visible68": portraits.visible68 & ~_covered(hidden, portraits.points68),
             "visible_dense": portraits.visible_dense & ~_covered(hidden, portraits.dense),
@@ -259,7 +263,7 @@ class SyntheticFaces:
 
     def _map(self, name: str, pictures: FacePictures) -> Tensor:
         values = {"depth": pictures.fragments.depth, "light": pictures.light, **pictures.maps}
-        return self._nearest(self._parts(pictures) if name == "parts" else values[name])
+        return self._nearest(self.parts_under(pictures) if name == "parts" else values[name])
 
     def _nearest(self, value: Tensor) -> Tensor:
         """(B, N, N, …) in the crop's resolution: the nearest pixel rather than a mean, since labels do not mix, and
@@ -267,7 +271,7 @@ class SyntheticFaces:
         nearest = ((torch.arange(self.size, device=self.device) + 0.5) * (value.shape[1] / self.size)).long()
         return value[:, nearest][:, :, nearest]
 
-    def _parts(self, pictures: FacePictures) -> Tensor:
+    def parts_under(self, pictures: FacePictures) -> Tensor:
         """What is under every pixel, uint8: 0 nothing, 1 … regions of the head in `PART_NAMES`, then the wear."""
         index = pictures.fragments.face_index
         return torch.where(index >= 0, self._face_parts[index.clamp_min(0).long()], 0).to(torch.uint8)

@@ -54,11 +54,13 @@ class Portraits(FaceLabels):
         tone: mean colour of the skin, linear RGB albedo, (B, 3).
         segments: what every pixel shows, numbers of `FacePart`, (B, N, N) uint8; N is the rendered size, or S once
             the portraits were framed anew.
+        relief: mm along the normal, (B, S, S); 0 where no skin is.
     """
 
     layer: Tensor
     tone: Tensor
     segments: Tensor
+    relief: Tensor
 
     def __len__(self) -> int:
         return len(self.layer)
@@ -101,6 +103,7 @@ def framed_anew(portraits: Portraits, rngs: Sequence[np.random.Generator], again
         portraits,
         layer=torch.where(again[:, None, None, None], _warped(portraits.layer, scaled, middle), portraits.layer),
         segments=_nearest(portraits.segments, size, scaled, middle),
+        relief=torch.where(again[:, None, None], _blended(portraits.relief, scaled, middle), portraits.relief),
         points68=points68,
         points68_3d=torch.cat([moved(flat), depth], -1),
         dense=dense,
@@ -134,6 +137,13 @@ def _nearest(segments: Tensor, size: int, scaled: Tensor, middle: Tensor) -> Ten
     inside = (x >= 0) & (y >= 0) & (x < fine) & (y < fine)
     rows = torch.arange(len(segments), device=segments.device)[:, None, None]
     return torch.where(inside, segments[rows, y.clamp(0, fine - 1), x.clamp(0, fine - 1)], 0)
+
+
+def _blended(relief: Tensor, scaled: Tensor, middle: Tensor) -> Tensor:
+    """Heights between pixels, 0 beyond the edge; a face that is drawn larger is no deeper."""
+    size = relief.shape[1]
+    where = _sources(size, scaled, middle) * (2 / size)
+    return functional.grid_sample(relief[:, None], where, align_corners=False)[:, 0]
 
 
 def _warped(layer: Tensor, scaled: Tensor, middle: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pyface3d.face_models.linear import LinearFaceModel
 
 _SOLID = 0.5  # wear more opaque than this hides what lies behind, below it is seen through
-_RELIEF_GAP_MM = 8.0  # neighbouring pixels farther apart are not of one surface
+RELIEF_GAP_MM = 8.0  # neighbouring pixels farther apart are not of one surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ class FacePictures:
         fragments: of the scene, see-through wear left out: what is seen under every pixel.
         topology: of the scene: the head's faces first, then the wear's.
         glass: where it is seen through a lens, (B, R, R) bool.
-        maps: ``normals`` (B, R, R, 3) camera frame, ``relief`` (B, R, R) mm, ``albedo`` (B, R, R, 3).
+        maps: ``normals`` and, without relief, ``smooth_normals`` (B, R, R, 3) camera frame, ``positions`` (B, R, R, 3)
+            mm, ``relief`` (B, R, R) mm, ``albedo`` (B, R, R, 3).
     """
 
     light: Tensor
@@ -130,7 +131,8 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     creased = render_texture(torch.stack([skins.relief, open_share(skins.relief)], -1), bare, scene.head)
     relief = torch.where(skin, creased[..., 0], 0.0)
     exposed = torch.where(skin, exposed * creased[..., 1], exposed)
-    normal = bump_normals(positions, normal, relief, skin, max_gap_mm=_RELIEF_GAP_MM)
+    smooth = normal
+    normal = bump_normals(positions, smooth, relief, skin, max_gap_mm=RELIEF_GAP_MM)
     to_eye = -functional.normalize(positions, dim=-1)
     normal = torch.where((normal * to_eye).sum(-1, keepdim=True) < 0, -normal, normal)
 
@@ -138,7 +140,7 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     albedo = albedo * (1 - tint) + veil.albedo * tint
     shadow = cast_shadows(lights, verts, scene.full, positions)
     light = _shaded(lights, seen.mask, normal, to_eye, albedo, gloss, exposed, shadow, (skin | chest).to(albedo))
-    maps = {"normals": normal, "relief": relief, "albedo": albedo}
+    maps = {"normals": normal, "relief": relief, "albedo": albedo, "positions": positions, "smooth_normals": smooth}
     glass = seen.mask & soft & ~hides & (scene.part[front.face_index.clamp_min(0).long()] == Part.LENSES)
     return FacePictures(light, seen.mask.to(albedo), seen, scene.full, glass, maps)
 

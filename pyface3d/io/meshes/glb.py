@@ -34,8 +34,9 @@ def encode_glb(mesh: Mesh, name: str = "head") -> bytes:
 
     Args:
         mesh: what to write, mm, y up, face towards +z. Vertices are split where the texture has seams. With a
-            ``texture`` it becomes the material's base colour, else ``colors`` become vertex colours. ``source`` and
-            ``confidence`` become the application attributes ``_SOURCE`` and ``_CONFIDENCE`` (floats).
+            ``texture`` it becomes the material's base colour, else ``colors`` become vertex colours. A ``normal_map``
+            becomes the material's normal texture. ``source`` and ``confidence`` become the application attributes
+            ``_SOURCE`` and ``_CONFIDENCE`` (floats).
         name: of the node and mesh.
 
     Returns:
@@ -82,15 +83,22 @@ def encode_glb(mesh: Mesh, name: str = "head") -> bytes:
         # One-sided: what a mouth's bag shows to the outside where an expression pushes it through a lip is its back.
         "materials": [{"name": "face", "pbrMetallicRoughness": surface}],
     }
-    if mesh.texture is not None:
+    pictures = {"face": mesh.texture, "relief": mesh.normal_map}
+    names = [name for name, picture in pictures.items() if picture is not None]
+    if names:
         document["images"] = [
-            {"name": "face", "mimeType": "image/png", "bufferView": buffer.append(encode_png(mesh.texture))}
+            {"name": name, "mimeType": "image/png", "bufferView": buffer.append(encode_png(pictures[name]))}
+            for name in names
         ]
         document["samplers"] = [
             {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR, "wrapS": _CLAMP, "wrapT": _CLAMP}
         ]
-        document["textures"] = [{"sampler": 0, "source": 0}]
-        surface["baseColorTexture"] = {"index": 0}
+        document["textures"] = [{"sampler": 0, "source": k} for k in range(len(names))]
+    if mesh.texture is not None:
+        surface["baseColorTexture"] = {"index": names.index("face")}
+    if mesh.normal_map is not None:
+        # No tangents are stored: glTF then has its readers take them from the texture coordinates.
+        document["materials"][0]["normalTexture"] = {"index": names.index("relief")}
     document["accessors"] = buffer.accessors
     document["bufferViews"] = buffer.views
     document["buffers"] = [{"byteLength": len(buffer.data)}]

@@ -130,7 +130,10 @@ class _Reader:
             confidence=None if confidence is None else np.nan_to_num(confidence).clip(0, 1),
             uvs=None if uvs is None else np.nan_to_num(uvs),
             uv_faces=None if uvs is None else faces,
-            texture=None if uvs is None else self.texture(primitive),
+            texture=None if uvs is None else self.picture(self.surface(primitive).get("baseColorTexture"), "texture"),
+            normal_map=None
+            if uvs is None
+            else self.picture(self.material(primitive).get("normalTexture"), "normal map"),
             morphs=self.morphs(meshes[0], primitive, count),
         )
 
@@ -180,19 +183,27 @@ class _Reader:
             return np.zeros((0, width), dtype)
         return np.ndarray((count, width), dtype, self.binary, begin + offset, (stride, dtype.itemsize))
 
-    def texture(self, primitive: dict[str, Any]) -> Array | None:
-        if "material" not in primitive:
+    def material(self, primitive: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = (
+            self.document["materials"][_index(primitive["material"])] if "material" in primitive else {}
+        )
+        return found
+
+    def surface(self, primitive: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.material(primitive).get("pbrMetallicRoughness", {})
+        return found
+
+    def picture(self, texture: dict[str, Any] | None, what: str) -> Array | None:
+        """The picture that a material's entry names, (H, W, 3) uint8."""
+        if texture is None:
             return None
-        surface = self.document["materials"][_index(primitive["material"])].get("pbrMetallicRoughness", {})
-        if "baseColorTexture" not in surface:
-            return None
-        source = self.document["textures"][_index(surface["baseColorTexture"]["index"])]["source"]
+        source = self.document["textures"][_index(texture["index"])]["source"]
         image = self.document["images"][_index(source)]
         length = self.document["bufferViews"][_index(image["bufferView"])]["byteLength"]
         content = self.view(image["bufferView"], 0, np.dtype("u1"), 1, length)
         from pyface3d.io.images import decode_image
 
-        return decode_image(content.tobytes(), "its texture")
+        return decode_image(content.tobytes(), f"its {what}")
 
     def morphs(self, entry: dict[str, Any], primitive: dict[str, Any], count: int) -> Morphs | None:
         targets = primitive.get("targets", [])

@@ -57,6 +57,8 @@ class Mesh:
         uvs, uv_faces: texture coordinates (T, 2) float32, v down from the top edge, and their triangles (F, 3) int32;
             both or neither.
         texture: sRGB picture of the UV chart, (Ht, Wt, 3) uint8, or None; needs ``uvs``.
+        normal_map: tangent-space normals in the UV chart as glTF has them (`surface_detail.normal_map`), (Hn, Wn, 3)
+            uint8, or None; needs ``uvs``.
         morphs: named displacements, or None.
 
     Raises:
@@ -72,6 +74,7 @@ class Mesh:
     uvs: Array | None = None
     uv_faces: Array | None = None
     texture: Array | None = None
+    normal_map: Array | None = None
     morphs: Morphs | None = field(default=None)
 
     def __post_init__(self) -> None:
@@ -95,8 +98,9 @@ class Mesh:
             if self.uv_faces.shape != self.faces.shape:
                 raise InputError(f"uv_faces must have shape {self.faces.shape} like faces, got {self.uv_faces.shape}")
             _check_indices("uv_faces", self.uv_faces, len(self.uvs))
-        if self.texture is not None and self.uvs is None:
-            raise InputError("a mesh with a texture must have uvs")
+        for name in ("texture", "normal_map"):
+            if getattr(self, name) is not None and self.uvs is None:
+                raise InputError(f"a mesh with a {name} must have uvs")
         if self.morphs is not None and self.morphs.offsets.shape[1] != count:
             raise InputError(f"morphs must move {count} vertices, got {self.morphs.offsets.shape[1]}")
 
@@ -132,6 +136,7 @@ class Mesh:
             uvs=self.uvs[uv_index],
             uv_faces=faces,
             texture=self.texture,
+            normal_map=self.normal_map,
             morphs=morphs,
         )
         return mesh, origin
@@ -147,6 +152,7 @@ _LAYOUT: dict[str, tuple[Any, tuple[int | str, ...]]] = {
     "uvs": (np.float32, ("T", 2)),
     "uv_faces": (np.int32, ("F", 3)),
     "texture": (np.uint8, ("Ht", "Wt", 3)),
+    "normal_map": (np.uint8, ("Hn", "Wn", 3)),
 }
 
 

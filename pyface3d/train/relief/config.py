@@ -20,9 +20,9 @@ class ReliefWeights:
     Attributes:
         height, slope, broad_slope: of the heights, of their differences between neighbours, and over four pixels.
         seen: of skin that the photo shows.
-        hidden: of skin behind an occluder, whose true relief stays the target: the other half of the face may say
-            something of it, and what is laid over it must not become relief; but it is a guess, and not used.
-        elsewhere: of all else, where the relief is zero: hair, glasses, eyes, background.
+        unseen: of all else. Hair, glasses, eyes and background have no relief; skin behind an occluder keeps its true
+            one as the target: the other half of the face may say something of it, and what is laid over it must not
+            become relief. But it is a guess, and not used.
         emphasis: a pixel of seen skin counts 1 + ``emphasis`` times where the truth is ``deep_mm`` and more: most skin
             is flat, and the median of what is uncertain is no wrinkle at all.
     """
@@ -31,8 +31,7 @@ class ReliefWeights:
     slope: float = 4.0
     broad_slope: float = 1.0
     seen: float = 1.0
-    hidden: float = 0.1
-    elsewhere: float = 0.1
+    unseen: float = 0.1
     emphasis: float = 2.0
     deep_mm: float = 0.3
 

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyface3d.part_labels import FacePart
 from pyface3d.train.samples import SampleSet
 
-ELSEWHERE, HIDDEN, SEEN = range(3)
-_SKIN = ("skin", "ears", "brows", "lips", "nose")
+SKIN = (FacePart.SKIN, FacePart.BROW, FacePart.NOSE, FacePart.LIP, FacePart.EAR)
+"""Parts that may have relief."""
 _MOST_MM = 8.0  # no relief is higher; half precision holds it to a few micrometres
 
 
@@ -21,20 +22,17 @@ class ReliefSamples(SampleSet):
 
     Attributes:
         relief: (B, S, S) mm along the normal, float16; unaffected by occluders, 0 off the skin.
-        place: (B, S, S) uint8: `ELSEWHERE`, `HIDDEN` (skin behind an occluder) or `SEEN` (skin).
+        seen: (B, S, S) bool, skin that the picture shows.
     """
 
     relief: Tensor
-    place: Tensor
+    seen: Tensor
 
 
 def render_relief(sampler: Any, start: int, count: int) -> ReliefSamples:
     """Samples ``start`` to ``start + count`` of a sampler of synthetic faces."""
-    from pyface3d.data.synthetic.engine import PART_NAMES
-
-    faces = sampler.batch(start, count, maps=("relief", "parts", "occluder"))
-    parts = faces.maps["parts"]
-    skin = torch.isin(parts, torch.tensor([PART_NAMES.index(name) for name in _SKIN], device=parts.device).to(parts))
-    place = torch.where(faces.maps["occluder"], HIDDEN, SEEN).to(torch.uint8) * skin
-    relief = torch.nan_to_num(faces.maps["relief"], 0.0).clamp(-_MOST_MM, _MOST_MM) * skin
-    return ReliefSamples(image=faces.image, relief=relief.half(), place=place)
+    faces = sampler.batch(start, count, maps=("relief", "segments"))
+    segments = faces.maps["segments"]
+    seen = torch.isin(segments, segments.new_tensor(SKIN))
+    relief = torch.nan_to_num(faces.maps["relief"], 0.0).clamp(-_MOST_MM, _MOST_MM)
+    return ReliefSamples(image=faces.image, relief=relief.half(), seen=seen)

@@ -13,7 +13,7 @@ from pyface3d.networks.relief import ReliefNet
 from pyface3d.train.monitor import Monitor, grid
 from pyface3d.train.recolouring import recolour
 from pyface3d.train.relief.config import ReliefConfig, ReliefWeights
-from pyface3d.train.relief.samples import HIDDEN, SEEN, ReliefSamples, render_relief
+from pyface3d.train.relief.samples import ReliefSamples, render_relief
 
 _MIRRORED = 0.5  # share of the crops
 _BROAD_PX = 4
@@ -39,11 +39,11 @@ class ReliefTask:
         self, network: ReliefNet, samples: ReliefSamples, rng: np.random.Generator, step: int
     ) -> dict[str, Tensor]:
         flip = torch.from_numpy(rng.random(len(samples)) < _MIRRORED).to(samples.image.device)
-        image, truth, place = (mirrored(value, flip) for value in (samples.image, samples.relief, samples.place))
+        image, truth, seen = (mirrored(value, flip) for value in (samples.image, samples.relief, samples.seen))
         image = recolour(image.float() / 255, rng)
         found = network(image.contiguous(memory_format=torch.channels_last))
         weights, truth = self.config.weights, truth.float()
-        counts = pixel_weights(truth, place, weights)
+        counts = pixel_weights(truth, seen, weights)
         return {
             "height": weights.height * relief_loss(found, truth, counts),
             "slope": weights.slope * relief_slope_loss(found, truth, counts),
@@ -65,12 +65,10 @@ def mirrored(values: Tensor, flip: Tensor) -> Tensor:
     return torch.where(flip.reshape(-1, *[1] * (values.ndim - 1)), values.flip(-1), values)
 
 
-def pixel_weights(truth: Tensor, place: Tensor, weights: ReliefWeights) -> Tensor:
+def pixel_weights(truth: Tensor, seen: Tensor, weights: ReliefWeights) -> Tensor:
     """How much each pixel counts, (B, S, S); see `ReliefWeights`."""
     deep = 1 + weights.emphasis * (truth.abs() / weights.deep_mm).clamp_max(1)
-    counts = torch.full_like(truth, weights.elsewhere)
-    counts = torch.where(place == HIDDEN, weights.hidden, counts)
-    return torch.where(place == SEEN, weights.seen * deep, counts)
+    return torch.where(seen, weights.seen * deep, weights.unseen)
 
 
 @torch.no_grad()
@@ -81,10 +79,10 @@ def reliefs(network: ReliefNet, image: Tensor, batch: int = 8) -> Tensor:
 
 
 def sample_measures(found: Tensor, truth: ReliefSamples) -> dict[str, float]:
-    """`relief_figures` over seen skin, and beside them the rms in mm where a true answer is zero for other reasons."""
+    """`relief_figures` over seen skin, and beside them the rms in mm where there is none and nothing to be found."""
     light = luminance(truth.image.float() / 255)
-    figures = relief_figures(found, truth.relief.float(), truth.place == SEEN, light, _PITCH_MM)
-    off = truth.place == 0
+    figures = relief_figures(found, truth.relief.float(), truth.seen, light, _PITCH_MM)
+    off = ~truth.seen & (truth.relief == 0)
     figures["elsewhere_rms"] = float((found.square() * off).sum() / off.sum().clamp_min(1)) ** 0.5
     return figures
 

@@ -1,0 +1,129 @@
+"""Relief of a face in a picture, by our relief network: wrinkles and folds in millimetres.
+
+The network looks at the square that the part network looks at (`detect.parts`); its answer is averaged with that for
+the mirror image. What is not skin has no relief: see `skin_share`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from pyface3d.detect.crops import Crop, Points
+from pyface3d.detect.faces import check_image
+from pyface3d.detect.parts import PartPrediction, parts_crop
+from pyface3d.part_labels import FacePart
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyface3d.networks.relief import ReliefNet
+
+ASSET = "relief"
+"""Name of the network's weights (`io.weights`)."""
+CROP_SIZE = 256
+"""Side of the square in pixels."""
+_SKIN = (FacePart.SKIN, FacePart.BROW, FacePart.NOSE, FacePart.LIP)
+# Towards what is not skin the relief fades out: first this much is taken off, then the edge is as soft as that (shares
+# of the square's side; 0.012 are 3 mm). A network's borders are a few pixels off, and dark rims look like creases.
+_TAKEN_OFF, _SOFT = 0.012, 0.012
+
+
+@dataclass(frozen=True, eq=False)
+class ReliefPrediction:
+    """What the network says about one face.
+
+    Attributes:
+        relief: mm outwards along the face's normal, (S, S) float32, in the square.
+        crop: the square.
+    """
+
+    relief: NDArray[np.float32]
+    crop: Crop
+
+
+class ReliefPredictor:
+    """The network and how it is asked; no state from picture to picture.
+
+    Args:
+        network: see `networks.relief`.
+        device: where it runs.
+        size: S, the square's side in pixels.
+    """
+
+    def __init__(self, network: ReliefNet, device: str = "cpu", size: int = CROP_SIZE) -> None:
+        self.network = network.to(device).eval()
+        self.device = torch.device(device)
+        self.size = size
+
+    @torch.inference_mode()
+    def predict(self, image: NDArray[np.uint8], points: Points) -> ReliefPrediction:
+        """Relief of one face of a picture.
+
+        Args:
+            image: (H, W, 3) uint8, sRGB.
+            points: its 68 landmarks (68, 2) px.
+
+        Raises:
+            InputError: the image or the landmarks cannot be used.
+        """
+        check_image(image)
+        crop = parts_crop(points, self.size)
+        pixels = torch.from_numpy(crop.warp(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        both = self.network(torch.cat([pixels, pixels.flip(-1)]))
+        return ReliefPrediction((0.5 * (both[0] + both[1].flip(-1))).cpu().numpy(), crop)
+
+
+def skin_share(parts: PartPrediction, size: int) -> NDArray[np.float32]:
+    """Where in the square there is skin whose relief counts, in [0, 1], (size, size): fading out towards all else."""
+    share = parts.probabilities[[*_SKIN]].sum(axis=0)
+    return faded(share, size)
+
+
+def faded(share: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """A map of skin (S, S), 1 on skin, brought to ``size`` and softly taken off its borders."""
+    values = torch.from_numpy(np.ascontiguousarray(share, np.float32))[None, None]
+    values = functional.interpolate(values, size=(size, size), mode="bilinear", align_corners=False)
+    taken, soft = (max(round(part * size), 1) for part in (_TAKEN_OFF, _SOFT))
+    smallest = -functional.max_pool2d(-values, 2 * (taken + soft) + 1, 1, taken + soft)
+    window = 2 * soft + 1
+    smooth = functional.avg_pool2d(smallest, window, 1, soft, count_include_pad=False)
+    result: NDArray[np.float32] = (smooth[0, 0] * (smooth[0, 0] > 0.02)).numpy()
+    return result
+
+
+def has_relief_network() -> bool:
+    """Whether the network's weights are installed."""
+    from pyface3d.io.weights import has_asset
+
+    return has_asset(ASSET)
+
+
+@lru_cache(maxsize=4)
+def load_relief_predictor(device: str = "cpu") -> ReliefPredictor:
+    """The predictor with its shipped weights, loaded once per device.
+
+    Raises:
+        AssetError: the weights are missing or damaged.
+    """
+    from pyface3d.io.weights import load_weights
+
+    return relief_predictor(load_weights(ASSET), device)
+
+
+def relief_predictor(weights: Mapping[str, Tensor], device: str = "cpu") -> ReliefPredictor:
+    """The predictor with weights of a file.
+
+    Raises:
+        AssetError: they are not this network's.
+    """
+    from pyface3d.networks.relief import relief_network
+
+    return ReliefPredictor(relief_network(weights), device)

@@ -1,0 +1,208 @@
+"""Relief in a light that tells nothing: heads in even light, whose albedo knows nothing of their relief.
+
+Published relief networks mostly say that what is dark is deep. Here that is false by construction: albedo and relief
+are drawn from independent numbers, and the light comes evenly from everywhere, so that only creases that see less of
+the sky are darker for being deep.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pyface3d.data.synthetic import people, views
+from pyface3d.data.synthetic.engine import PART_NAMES, SyntheticFaces
+from pyface3d.data.synthetic.lights import MEDIUM_TONE, METERED, METERING, NUM_LAMPS, Lights
+from pyface3d.data.synthetic.rendering import RELIEF_GAP_MM, render_faces
+from pyface3d.data.synthetic.skins import draw_skins
+from pyface3d.data.synthetic.wear import draw_wear
+from pyface3d.errors import InputError
+from pyface3d.evaluate.relief_errors import SMOOTHING_MM, high_pass, luminance, relief_figures
+from pyface3d.evaluate.tables import Cell, Table
+from pyface3d.geometry import Camera
+from pyface3d.io.color import linear_to_srgb
+from pyface3d.io.weights import load_weights, read_weights
+from pyface3d.networks.relief import SIZE, relief_network
+from pyface3d.ops import bump_normals
+
+METHODS = ("ours", "flat", "luminance")
+"""Our network; no relief at all; the classic shortcut, what is brighter is higher."""
+_SKIN = ("skin", "ears", "brows", "lips", "nose")
+_CHUNK = 8
+_FINER = 2  # rendered at so many times the resolution and averaged
+_BACKGROUND = 0.18  # linear grey
+_WHO, _SKINS, _WEAR = 1, 2, 3  # streams of random numbers
+
+
+@dataclass(frozen=True, eq=False)
+class AmbientHeads:
+    """B heads in even light; maps (B, S, S).
+
+    Attributes:
+        image: sRGB in [0, 1], (B, 3, S, S).
+        relief: mm along the normal.
+        skin: where it is seen, bool.
+        positions, smooth_normals: (B, S, S, 3) camera frame, mm; the surface without relief.
+        pitch_mm: of a pixel on the faces, median.
+    """
+
+    image: Tensor
+    relief: Tensor
+    skin: Tensor
+    positions: Tensor
+    smooth_normals: Tensor
+    pitch_mm: float
+
+    @classmethod
+    def joined(cls, parts: Sequence[AmbientHeads]) -> AmbientHeads:
+        names = ("image", "relief", "skin", "positions", "smooth_normals")
+        maps = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        return cls(**maps, pitch_mm=float(np.median([part.pitch_mm for part in parts])))
+
+    def normals(self, relief: Tensor) -> Tensor:
+        """Normals of the surface with a relief (B, S, S) on it, (B, S, S, 3)."""
+        return bump_normals(self.positions, self.smooth_normals, relief, self.skin, max_gap_mm=RELIEF_GAP_MM)
+
+
+def even_light(tone: Tensor) -> Lights:
+    """The same light from everywhere, no lamps, exposed for skins of a mean albedo ``tone`` (B, 3)."""
+    count = len(tone)
+    harmonics = tone.new_zeros(count, 9, 3)
+    harmonics[:, 0] = math.sqrt(4 * math.pi)  # a white ball shows 1
+    ahead = tone.new_tensor([0.0, 0.0, -1.0]).expand(count, NUM_LAMPS, 3)
+    metered = (MEDIUM_TONE / luminance(tone[:, :, None, None])[:, 0, 0]) ** METERING
+    nothing = tone.new_zeros(count, NUM_LAMPS)
+    return Lights(harmonics, ahead, tone.new_zeros(count, NUM_LAMPS, 3), nothing, METERED * metered)
+
+
+def ambient_heads(faces: SyntheticFaces, numbers: Sequence[int], seed: int, size: int = SIZE) -> AmbientHeads:
+    """Heads of a seed, each the same whatever others are asked for.
+
+    Args:
+        faces: whose assets and scene are used; its own seed and size do not matter.
+        numbers: which heads.
+        size: S, px.
+    """
+    rngs = {stage: [np.random.default_rng([seed, number, stage]) for number in numbers] for stage in range(5)}
+    folk = people.draw_people(faces.assets, rngs[people.STAGE])
+    seen = views.draw_views(rngs[views.STAGE], folk, size, views.PARTS)
+    skins = draw_skins(faces.assets, rngs[_SKINS], folk)
+    wear = draw_wear(faces.assets, rngs[_WEAR], folk, skins.hair)
+    factor, pixels = _FINER * size / seen.camera.width, _FINER * size
+    camera = Camera(seen.camera.focal * factor, seen.camera.center * factor, pixels, pixels)
+    pictures = render_faces(folk, skins, wear, even_light(skins.tone), replace(seen, camera=camera), faces.scene)
+    known = torch.tensor([PART_NAMES.index(name) for name in _SKIN], dtype=torch.uint8)
+    bare = torch.isin(faces.parts_under(pictures), known).float()
+    cover = pictures.cover[..., None]
+    light = linear_to_srgb(_pooled(pictures.light * cover + _BACKGROUND * (1 - cover)).clamp(0, 1))
+    positions, skin = _pooled(pictures.maps["positions"]), _pooled(bare[..., None])[..., 0] > 0.999
+    steps = (positions[:, :, 1:] - positions[:, :, :-1]).norm(dim=-1)[skin[:, :, 1:] & skin[:, :, :-1]]
+    return AmbientHeads(
+        image=light.permute(0, 3, 1, 2),
+        relief=_pooled(pictures.maps["relief"][..., None])[..., 0] * skin,
+        skin=skin,
+        positions=positions,
+        smooth_normals=functional.normalize(_pooled(pictures.maps["smooth_normals"]), dim=-1),
+        pitch_mm=float(steps.median()) if len(steps) else 1.0,
+    )
+
+
+def evaluate_relief(
+    count: int = 64,
+    *,
+    assets: Mapping[str, Tensor] | str | os.PathLike[str] | None = None,
+    methods: Sequence[str] | None = None,
+    weights: Sequence[Path] = (),
+    seed: int = 0,
+    size: int = SIZE,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+) -> Table:
+    """Relief of seeded heads in even light against their true one.
+
+    Args:
+        count: heads.
+        assets: packed by scripts/pack_synthetic_assets.py; None uses the embedded head and procedural content.
+        methods: of `METHODS`.
+        weights: files of our network to measure, a row each; the shipped ones when empty.
+        progress: wraps the loop over the heads.
+
+    Raises:
+        InputError, AssetError: an argument or a file cannot be used.
+    """
+    chosen = METHODS if methods is None else tuple(methods)
+    if strange := [name for name in chosen if name not in METHODS]:
+        raise InputError(f"methods must be of {', '.join(METHODS)}, got {', '.join(strange)}")
+    if count < 1:
+        raise InputError(f"count must be at least 1, got {count}")
+    networks: dict[str, Any] = {}
+    if "ours" in chosen:
+        files = {f"ours {path.stem}": read_weights(path) for path in weights}
+        networks = {
+            name: relief_network(tensors) for name, tensors in (files or {"ours": load_weights("relief")}).items()
+        }
+    faces = SyntheticFaces(assets, size, shots=1, company=False)
+    starts = list(range(0, count, _CHUNK))
+    heads = AmbientHeads.joined(
+        [ambient_heads(faces, range(k, min(k + _CHUNK, count)), seed, size) for k in progress(starts, len(starts))]
+    )
+    light = luminance(heads.image)
+    rows = []
+    for name, network in networks.items():
+        with torch.no_grad():
+            found = torch.cat([network(part) for part in heads.image.split(_CHUNK)])
+        rows.append(_row(name, found, heads, light))
+    if "flat" in chosen:
+        rows.append(_row("no relief", torch.zeros_like(light), heads, light))
+    if "luminance" in chosen:
+        rows.append(_row("dark is deep", _shortcut(heads, light), heads, light))
+    rows.append(_row("truth", heads.relief, heads, light))
+    return Table(
+        f"Relief of {count} heads in even light, albedo drawn independently, {size} px ({heads.pitch_mm:.2f} mm each)",
+        rows,
+        [
+            f"seed {seed}; over {int(heads.skin.sum())} pixels of seen skin; flat: less than 0.02 mm of true relief",
+            f"correlations after taking away a Gaussian of {SMOOTHING_MM:.0f} mm; with luminance: mean of |r| a head",
+            "dark is deep: log luminance so sharpened, times the factor that fits the true relief best over all heads",
+        ],
+    )
+
+
+def _row(name: str, found: Tensor, heads: AmbientHeads, light: Tensor) -> Mapping[str, Cell]:
+    figures = relief_figures(found, heads.relief, heads.skin, light, heads.pitch_mm)
+    true, flat = heads.normals(heads.relief), heads.smooth_normals
+    cosine = (heads.normals(found * heads.skin) * true).sum(-1).clamp(-1, 1)
+    tilted = heads.skin & ((flat * true).sum(-1) < math.cos(math.radians(5)))
+    angle = torch.rad2deg(torch.acos(cosine))
+    return {
+        "method": name,
+        "flat rms mm": figures["flat_rms"],
+        "error elsewhere mm": figures["deep_error"],
+        "normals °": float((angle * heads.skin).sum() / heads.skin.sum().clamp_min(1)),
+        "normals, wrinkled °": float((angle * tilted).sum() / tilted.sum().clamp_min(1)),
+        "gain": figures["gain"],
+        "r with truth": figures["likeness"],
+        "|r| with luminance": figures["light"],
+    }
+
+
+def _shortcut(heads: AmbientHeads, light: Tensor) -> Tensor:
+    """Relief as the classic shortcut has it, scaled as well as it can be."""
+    sigma = SMOOTHING_MM / heads.pitch_mm
+    dark = high_pass(light.clamp_min(1e-3).log(), heads.skin, sigma)
+    true = high_pass(heads.relief, heads.skin, sigma)
+    # The sign is not fitted: a shortcut that knew it would be none.
+    return dark * ((dark * true).sum().abs() / dark.square().sum().clamp_min(1e-9))
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """(B, R, R, C) averaged down to the pictures' resolution."""
+    return functional.avg_pool2d(values.permute(0, 3, 1, 2), _FINER).permute(0, 2, 3, 1)
