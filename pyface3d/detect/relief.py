@@ -1,7 +1,7 @@
 """Relief of a face in a picture, by our relief network: wrinkles and folds in millimetres.
 
 The network looks at the square that the part network looks at (`detect.parts`); its answer is averaged with that for
-the mirror image. What is not skin has no relief: see `skin_share`.
+the mirror image. What is not seen of the face has no relief: see `faded`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from torch.nn import functional
 
 from pyface3d.detect.crops import Crop, Points
 from pyface3d.detect.faces import check_image
-from pyface3d.detect.parts import PartPrediction, parts_crop
-from pyface3d.part_labels import FacePart
+from pyface3d.detect.parts import parts_crop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +29,6 @@ ASSET = "relief"
 """Name of the network's weights (`io.weights`)."""
 CROP_SIZE = 256
 """Side of the square in pixels."""
-_SKIN = (FacePart.SKIN, FacePart.BROW, FacePart.NOSE, FacePart.LIP)
 # Towards what is not skin the relief fades out: first this much is taken off, then the edge is as soft as that (shares
 # of the square's side; 0.012 are 3 mm). A network's borders are a few pixels off, and dark rims look like creases.
 _TAKEN_OFF, _SOFT = 0.012, 0.012
@@ -81,21 +79,20 @@ class ReliefPredictor:
         return ReliefPrediction((0.5 * (both[0] + both[1].flip(-1))).cpu().numpy(), crop)
 
 
-def skin_share(parts: PartPrediction, size: int) -> NDArray[np.float32]:
-    """Where in the square there is skin whose relief counts, in [0, 1], (size, size): fading out towards all else."""
-    share = parts.probabilities[[*_SKIN]].sum(axis=0)
-    return faded(share, size)
+def faded(visible: NDArray[np.bool_], crop: Crop) -> NDArray[np.float32]:
+    """How much of the relief in a square counts, (S, S) in [0, 1].
 
-
-def faded(share: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """A map of skin (S, S), 1 on skin, brought to ``size`` and softly taken off its borders."""
-    values = torch.from_numpy(np.ascontiguousarray(share, np.float32))[None, None]
-    values = functional.interpolate(values, size=(size, size), mode="bilinear", align_corners=False)
-    taken, soft = (max(round(part * size), 1) for part in (_TAKEN_OFF, _SOFT))
-    smallest = -functional.max_pool2d(-values, 2 * (taken + soft) + 1, 1, taken + soft)
-    window = 2 * soft + 1
-    smooth = functional.avg_pool2d(smallest, window, 1, soft, count_include_pad=False)
-    result: NDArray[np.float32] = (smooth[0, 0] * (smooth[0, 0] > 0.02)).numpy()
+    Args:
+        visible: where the picture shows the face itself, (H, W).
+        crop: the square.
+    """
+    mask = crop.warp(np.where(visible, np.float32(1), np.float32(0)))
+    share = torch.from_numpy(np.ascontiguousarray(mask, np.float32))[None, None]
+    taken, soft = (max(round(part * crop.width), 1) for part in (_TAKEN_OFF, _SOFT))
+    reach = taken + soft
+    least = -functional.max_pool2d(-share, 2 * reach + 1, 1, reach)
+    smooth = functional.avg_pool2d(least, 2 * soft + 1, 1, soft, count_include_pad=False)[0, 0]
+    result: NDArray[np.float32] = smooth.numpy()
     return result
 
 

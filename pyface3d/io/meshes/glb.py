@@ -83,12 +83,13 @@ def encode_glb(mesh: Mesh, name: str = "head") -> bytes:
         # One-sided: what a mouth's bag shows to the outside where an expression pushes it through a lip is its back.
         "materials": [{"name": "face", "pbrMetallicRoughness": surface}],
     }
-    pictures = {"face": mesh.texture, "relief": mesh.normal_map}
-    names = [name for name, picture in pictures.items() if picture is not None]
+    given = (("face", mesh.texture), ("relief", mesh.normal_map))
+    pictures = {name: picture for name, picture in given if picture is not None}
+    names = list(pictures)
     if names:
         document["images"] = [
-            {"name": name, "mimeType": "image/png", "bufferView": buffer.append(encode_png(pictures[name]))}
-            for name in names
+            {"name": name, "mimeType": "image/png", "bufferView": buffer.append(encode_png(picture))}
+            for name, picture in pictures.items()
         ]
         document["samplers"] = [
             {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR, "wrapS": _CLAMP, "wrapT": _CLAMP}

@@ -1,0 +1,70 @@
+"""Wrinkles and folds on a reconstruction, by our relief network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyface3d.detect.relief import ReliefPredictor, faded, load_relief_predictor
+from pyface3d.errors import InputError
+from pyface3d.fit.relief import SIZE, bake_relief
+from pyface3d.fit.texture_areas import face_areas
+from pyface3d.reconstruction import Reconstruction
+
+BUMPS = ("none", "net")
+"""Where relief comes from: nowhere, or our network."""
+
+
+def check_bump(name: str, model: Any) -> None:
+    """Raise unless this relief can be made for this face model.
+
+    Raises:
+        InputError: no such relief, or the model has no texture chart to lay it out in.
+    """
+    if name not in BUMPS:
+        raise InputError(f"bump must be one of {', '.join(BUMPS)}, got {name!r}")
+    if name != "none" and model.topology.uvs is None:
+        raise InputError(
+            f"bump {name!r} needs a face model with texture coordinates, and {model.name!r} has none; "
+            "take --model head, or --bump none"
+        )
+
+
+def with_relief(
+    result: Reconstruction, image: NDArray[np.uint8], predictor: ReliefPredictor | None = None, size: int = SIZE
+) -> Reconstruction:
+    """The result with relief in its chart, where the picture shows the face.
+
+    Args:
+        result: with landmarks; relief is kept to its ``occlusion_mask`` where it has one.
+        image: the picture that it is of, (H, W, 3) uint8 sRGB.
+        predictor: None takes the shipped network.
+        size: texels a side.
+
+    Raises:
+        InputError: the model has no texture chart, or the result no landmarks.
+        AssetError: the network's weights are missing or damaged.
+    """
+    check_bump("net", result.model)
+    if result.landmarks is None:
+        raise InputError("relief needs the result's landmarks, and it has none")
+    start = time.perf_counter()
+    prediction = (predictor or load_relief_predictor()).predict(image, result.landmarks.numpy())
+    visible = np.ones(result.image_size, np.bool_) if result.occlusion_mask is None else result.occlusion_mask.numpy()
+    areas = face_areas(result.model.to("cpu"))
+    skin = areas.face * (~(areas.eyes | areas.mouth | areas.lashes | areas.sockets)).float()
+    verts = result.verts_aligned.float()
+    bump = bake_relief(
+        prediction,
+        faded(visible, prediction.crop),
+        result.camera.project(verts[None])[0],
+        verts,
+        result.topology,
+        skin,
+        size,
+    )
+    return replace(result, bump=bump, timings={**result.timings, "relief": time.perf_counter() - start})
