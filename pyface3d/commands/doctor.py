@@ -114,6 +114,8 @@ def _models() -> Iterator[Line]:
     for name in ("head", "mtcnn", "face_points"):
         if name not in {asset.card.name for asset in assets}:
             yield _BAD, f"model {name}", "missing; reinstall pyface3d"
+    if "face_parts" not in {asset.card.name for asset in assets}:
+        yield _OPTIONAL, "model face_parts", "missing: what hides a face is told by colour alone, segment does not work"
 
 
 def _landmarks() -> Iterator[Line]:

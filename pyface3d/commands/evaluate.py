@@ -132,7 +132,8 @@ class Masks:
     ] = None
     """The same of the masks that are measured."""
     methods: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: what is possible)")] = None
-    """What to measure beside PRED_DIR: ours, hull (of the landmarks, with a forehead), all (everything is face)."""
+    """What to measure beside PRED_DIR: ours, colours (what reconstruct tells without the network; slow), hull (of the
+    landmarks, with a forehead), all (everything is face)."""
     weights: Annotated[tuple[Path, ...], arg(metavar="FILE…", help_behavior_hint="(default: shipped)")] = ()
     """Weights of our part network to measure, each a row of its own."""
     classes: bool = False

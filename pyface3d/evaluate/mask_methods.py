@@ -23,9 +23,10 @@ from pyface3d.evaluate.mask_scores import Mask
 from pyface3d.io.images import read_image
 from pyface3d.io.weights import read_weights
 
-METHODS = ("ours", "hull", "all")
-"""What can be measured: our part network; the hull of the landmarks with a forehead, which is blind to what hides the
-face; and every pixel of the picture."""
+METHODS = ("ours", "colours", "hull", "all")
+"""What can be measured: our part network; what `reconstruct` tells by the colours of skin without it (seconds a
+picture: measured when asked for); the hull of the landmarks with a forehead, which is blind to what hides the face;
+and every pixel of the picture."""
 FOREHEAD = 0.75
 """How far the hull reaches above the brows, in distances from between the brows to the nose's bottom."""
 
@@ -106,6 +107,8 @@ def make_method(name: str, weights: Sequence[Path] = ()) -> dict[str, MaskMethod
         return {"landmark hull with forehead": _hull}
     if name == "all":
         return {"all face": lambda sight: Answer(np.ones_like(sight.truth))}
+    if name == "colours":
+        return {"colours, no network": _colours}
     if not weights:
         return {"ours": _Network(load_part_predictor())}
     return {f"ours {path.stem}": _Network(part_predictor(read_weights(path))) for path in weights}
@@ -113,6 +116,15 @@ def make_method(name: str, weights: Sequence[Path] = ()) -> dict[str, MaskMethod
 
 def _hull(sight: Sight) -> Answer | None:
     return None if sight.points is None else Answer(landmark_hull(sight.points, *sight.truth.shape))
+
+
+def _colours(sight: Sight) -> Answer | None:
+    if sight.points is None:
+        return None
+    from pyface3d.systems.fit import reconstruct
+
+    (face,) = reconstruct(sight.image, sight.points, occlusion="colours")
+    return None if face.occlusion_mask is None else Answer(face.occlusion_mask.numpy())
 
 
 @dataclass(frozen=True)
