@@ -9,6 +9,7 @@ examples:
   pyface3d convert checkpoint deca_model.tar coarse.safetensors --network deca_e_flame
   pyface3d convert inspect unknown.pth                             which network it is, or comes closest to, and why not
   pyface3d convert checkpoint shape_model.pth weights/             shape_mean.npz must lie beside it
+  pyface3d convert model 01_MorphableModel.mat bfm09.safetensors   docs/face_models.md: two more beside it
 """
 
 from __future__ import annotations
@@ -88,6 +89,37 @@ class Inspect:
         return EXIT_OK
 
 
+@dataclass(frozen=True)
+class Model:
+    """A published face model into one safetensors file with a card, which --model then takes by its path.
+
+    Basel Face Model 2009 (01_MorphableModel.mat or its folder, BaselFaceModel_mod.h5 or .mat), ICT-FaceKit. Put as
+    bfm09.safetensors into the folder that PYFACE3D_MODELS names, the Basel model is known as bfm09.
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="IN")]
+    """The file or folder as published."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """The .safetensors file to write."""
+    half: bool = False
+    """Store bases and albedo as float16: half the size, rounded to a few micrometres."""
+
+    def run(self) -> int:
+        import torch
+
+        from pyface3d.face_models.conversion import convert_model
+
+        model = convert_model(self.source, self.out, basis_dtype=torch.float16 if self.half else torch.float32)
+        size = self.out.stat().st_size / 2**20
+        print(
+            f"{model.name}: {model.topology.num_verts} vertices, {model.topology.num_faces} triangles, "
+            f"{model.identity_dim} identity, {model.expression_dim} expression, {model.albedo_dim} albedo components "
+            f"-> {self.out} ({size:.1f} MB)"
+        )
+        print(f"licence: {model.card['licence']}")
+        return EXIT_OK
+
+
 def _ask_licence(path: Path, network: str) -> str | None:
     """What the user says at a terminal; None elsewhere, so that scripts never wait."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -104,4 +136,8 @@ def _progress(things: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     return bar
 
 
-Command = Annotated[Checkpoint, subcommand("checkpoint")] | Annotated[Inspect, subcommand("inspect")]
+Command = (
+    Annotated[Checkpoint, subcommand("checkpoint")]
+    | Annotated[Model, subcommand("model")]
+    | Annotated[Inspect, subcommand("inspect")]
+)

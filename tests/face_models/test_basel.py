@@ -12,6 +12,7 @@ import scipy.io
 import torch
 from synthetic_basel import basel_arrays, write_raw, write_trimmed
 
+from pyface3d.cli import main
 from pyface3d.errors import AssetError, InputError, OutputError
 from pyface3d.face_models import FaceModel, LinearFaceModel, load_face_model, subdivide_model
 from pyface3d.face_models.conversion import convert_model
@@ -275,3 +276,16 @@ def test_hdf5_of_rank_one_or_two(tmp_path: Path, arrays: dict[str, np.ndarray], 
             file[name] = value
     other = load_face_model(tmp_path / "flat.h5")
     assert isinstance(other, LinearFaceModel) and torch.equal(other.identity_basis, model.identity_basis)
+
+
+def test_the_command(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "bfm09.safetensors"
+    assert main(["convert", "model", str(files / "raw"), str(target), "--half"]) == 0
+    said = capsys.readouterr().out
+    assert "99 identity, 29 expression" in said and "research" in said
+    assert load_face_model(target).identity_dim == 99
+    assert main(["convert", "model", str(tmp_path / "none.mat"), str(target)]) == 1
+    assert "no such file exists" in capsys.readouterr().err
+    (tmp_path / "01_MorphableModel.mat").write_bytes((files / "raw" / "01_MorphableModel.mat").read_bytes())
+    assert main(["convert", "model", str(tmp_path / "01_MorphableModel.mat"), str(target)]) == 1
+    assert "mod_struct_expr.mat is missing" in capsys.readouterr().err
