@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from pyface3d.errors import InputError
+from pyface3d.networks.face_parts import FaceParts
 from pyface3d.networks.face_points import FacePoints, FacePointsOutput
 
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
-from pyface3d.networks.onnx_export import face_points_onnx  # noqa: E402
+from pyface3d.networks.onnx_export import face_parts_onnx, face_points_onnx  # noqa: E402
 
 
 @pytest.mark.filterwarnings("ignore")  # the tracing exporter warns of every Python number
@@ -34,6 +35,25 @@ def test_onnxruntime_gives_the_same_answers_for_any_batch():
             assert value.shape == tuple(wanted.shape), name
             np.testing.assert_allclose(value, wanted.numpy(), atol=1e-4, rtol=0, err_msg=name)
     assert np.ptp(found[0], axis=0).max() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_part_network_answers_alike_for_any_batch_and_size():
+    torch.manual_seed(0)
+    network = FaceParts(widths=(8, 8, 8, 8, 8))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    network(torch.rand(8, 3, 64, 64) * torch.rand(8, 3, 1, 1))
+    network.eval()
+    session = ort.InferenceSession(face_parts_onnx(network), providers=["CPUExecutionProvider"])
+    for shape in ((1, 3, 64, 64), (3, 3, 96, 32), (2, 3, 160, 192)):
+        image = torch.rand(shape)
+        with torch.no_grad():
+            expected = network(image)
+        (found,) = session.run(["parts"], {"image": image.numpy()})
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)
+    assert np.ptp(found) > 1e-2
 
 
 def test_a_network_in_training_is_refused():
