@@ -84,9 +84,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except PickleError as error:
         raise InputError(f"{path} is damaged ({error}); download it again") from error
     if not state_dicts:
-        raise InputError(
-            f"{path} holds no weights{' but ' + ', '.join(others[:8]) if others else ''}; give another file"
-        )
+        instead = f" but {', '.join(other[:60] for other in others[:8])}" if others else ""
+        raise InputError(f"{path} holds no weights{instead}; give another file")
     return Checkpoint(path, kind, state_dicts, tuple(others))
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 # Keys that are numbers can be made to collide, texts cannot (their hashes are salted); torch's optimisers need ~10³.
 _MAX_NUMBER_KEYS = 10_000
 _MAX_INTEGER_BYTES = 256
+_MAX_NAME = 1000
 # Who asks for these wants something to happen when the file is opened, which no data file does.
 _HARMFUL_MODULES = frozenset(
     {"os", "posix", "nt", "sys", "subprocess", "pty", "socket", "shutil", "importlib", "runpy", "ctypes", "webbrowser"}
@@ -249,6 +250,8 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise PickleError("a name is no text")
+        if len(module) + len(name) > _MAX_NAME:
+            raise PickleError(f"a name has {len(module) + len(name)} letters")
         root = module.split(".")[0]
         if root in _HARMFUL_MODULES or (root in ("builtins", "__builtin__") and name in _HARMFUL_BUILTINS):
             raise PickleError(

@@ -36,6 +36,8 @@ _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "deca_e_flame": ("deca", "DecaEncoder", {"outputs": 236}),
     "deca_e_detail": ("deca", "DecaEncoder", {"outputs": 128}),
     "deca_d_detail": ("deca", "DetailDecoder", {}),
+    "tv_e_flame": ("temporal", "TemporalEncoder", {"outputs": 236}),
+    "tv_e_detail": ("temporal", "TemporalEncoder", {"outputs": 128}),
     "spynet": ("spynet", "SpyNet", {}),
 }
 

@@ -15,7 +15,7 @@ from pyface3d.errors import AssetError, InputError
 from pyface3d.networks.published import ORIGINALS, Original
 
 _COUNTERS = "*num_batches_tracked"  # of batch norms; old files lack them, and they mean nothing in evaluation
-_SHOWN = 24
+_SHOWN, _LONGEST = 24, 120  # keys in a message, and letters of one
 
 
 class HasShape(Protocol):
@@ -66,7 +66,7 @@ class KeyMatch:
 
 def first_of(keys: Sequence[str], count: int = _SHOWN) -> str:
     """The first few in one line."""
-    return ", ".join(keys[:count]) + (" …" if len(keys) > count else "")
+    return ", ".join(key[:_LONGEST] for key in keys[:count]) + (" …" if len(keys) > count else "")
 
 
 @cache

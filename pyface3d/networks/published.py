@@ -41,7 +41,8 @@ def _tddfa_key(key: str) -> str | None:
 
 
 def _spynet_key(key: str) -> str | None:
-    return None if key in ("mean", "std") else key  # ImageNet's, buffers where it is inside of another network
+    # ImageNet's: buffers where the network is inside of another one, and constants here
+    return None if key in ("mean", "std") or key.endswith((".spynet.mean", ".spynet.std")) else key
 
 
 def _spectral_key(key: str) -> str:
@@ -117,6 +118,15 @@ ORIGINALS: Mapping[str, Original] = {
     "deca_e_flame": Original(("deca_model.tar",), _DECA, "non-commercial research", "B,3,224,224 RGB, 0…1"),
     "deca_e_detail": Original(("deca_model.tar",), _DECA, "non-commercial research", "B,3,224,224 RGB, 0…1"),
     "deca_d_detail": Original(("deca_model.tar",), _DECA, "non-commercial research", "B,181 jaw, expression, detail"),
+    **{
+        name: Original(
+            ("model.tar",),
+            *("training of DECA's temporal successor, none released", _UNSTATED, "B,T,3,224,224 RGB, 0…1"),
+            rename=_spynet_key,
+            optional=("encoder.conv1.weight",),
+        )
+        for name in ("tv_e_flame", "tv_e_detail")
+    },
     "spynet": Original(
         ("spynet_20210409-c6c1bd09.pth",),
         *("github.com/open-mmlab/mmediting (BasicVSR)", _UNSTATED, "two of B,3,H,W RGB, 0…1"),

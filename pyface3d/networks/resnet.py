@@ -101,7 +101,11 @@ class ResNet(nn.Module):
 
     def stages(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps of the four stages at 1/4, 1/8, 1/16 and 1/32 of the size of ``image`` (B, 3, H, W)."""
-        first = self.get_submodule("layer1")(self.maxpool(self.relu(self.bn1(self.conv1(image)))))
+        return self.stages_after(self.maxpool(self.relu(self.bn1(self.conv1(image)))))
+
+    def stages_after(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same from what stands before the first stage, (B, 64, H, W), at 1, 1/2, 1/4 and 1/8 of its size."""
+        first = self.get_submodule("layer1")(features)
         second = self.get_submodule("layer2")(first)
         third = self.get_submodule("layer3")(second)
         return first, second, third, self.get_submodule("layer4")(third)

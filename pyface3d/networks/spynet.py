@@ -66,8 +66,11 @@ class SpyNet(nn.Module):
         return flow * flow.new_tensor([width / whole[1], height / whole[0]])[:, None, None]
 
 
-def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """``image`` (B, C, H, W) looked up where ``flow`` (B, 2, H, W) px points to; its edge goes on outside."""
+def warp(image: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
+    """``image`` (B, C, H, W) looked up where ``flow`` (B, 2, H, W) px points to.
+
+    ``outside``: "border" goes on with the edge, "zeros" is nothing.
+    """
     height, width = image.shape[2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=image.device, dtype=image.dtype),
@@ -75,4 +78,4 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         indexing="ij",
     )
     places = torch.stack([(x + flow[:, 0]) / max(width - 1, 1), (y + flow[:, 1]) / max(height - 1, 1)], dim=-1)
-    return functional.grid_sample(image, 2 * places - 1, mode="bilinear", padding_mode="border", align_corners=True)
+    return functional.grid_sample(image, 2 * places - 1, mode="bilinear", padding_mode=outside, align_corners=True)

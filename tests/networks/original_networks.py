@@ -24,7 +24,7 @@ def key_table(shared_data: Path, name: str) -> dict[str, tuple[int, ...]]:
 
 
 def drawn_weights(table: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """A state dict with the names and shapes of a table."""
+    """A state dict with the names and shapes of a table; flow and offsets inside of a video network are smaller."""
     state = {}
     for stored, shape in table.items():
         key = stored.removeprefix("module.")
@@ -48,6 +48,7 @@ def drawn_weights(table: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
         else:
             values = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
         state[stored] = torch.from_numpy(values.astype(np.float32))
+        state[stored] *= 0.5 if ".spynet." in key else 0.15 if ".conv_offset.6." in key else 1.0
     return state
 
 
