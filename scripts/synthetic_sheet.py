@@ -1,10 +1,11 @@
 """A page of synthetic faces to look at: as they are, and with their labels drawn in.
 
-    python scripts/synthetic_sheet.py -o page.png [--assets FILE] [--count 100] [--size 128] [--maps]
+    python scripts/synthetic_sheet.py -o page.png [--assets FILE] [--count 100] [--size 128] [--maps] [--parts]
 
 Written are ``page.png`` (the pictures), ``page_labels.png`` (68 points: green visible, red hidden; dense points: blue
 visible, dark red hidden; crops without a face framed in red) and with ``--maps`` ``page_maps.png`` (a row per sample:
-picture, parts, occluder, depth, normals, relief, albedo, light).
+picture, parts, occluder, depth, normals, relief, albedo, light). With ``--parts`` the samples are framed for the part
+network, and ``page_parts.png`` shows each above its label map in the colours of `pyface3d.part_labels`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from pyface3d.data.synthetic import views
 from pyface3d.data.synthetic.engine import FaceBatch, SyntheticFaces
 from pyface3d.errors import Pyface3dError
 from pyface3d.io.color import linear_to_srgb
 from pyface3d.io.images import write_png
+from pyface3d.part_labels import PART_COLOURS, FacePart
 
 BATCH = 20
 MAPS = ("parts", "occluder", "depth", "normals", "relief", "albedo", "light")
@@ -83,6 +86,13 @@ def map_picture(name: str, values: Tensor) -> Picture:
     return (255 * shown.clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
 
 
+def with_parts(batch: FaceBatch) -> list[Picture]:
+    """Each picture above itself under its label map."""
+    image = pictures(batch)
+    classes = np.array([PART_COLOURS[part] for part in FacePart], np.uint8)[batch.maps["segments"].cpu().numpy()]
+    return list(np.concatenate([image, (0.6 * classes + 0.4 * image).astype(np.uint8)], axis=1))
+
+
 def page(tiles: list[Picture], columns: int) -> Picture:
     """Tiles of one size in rows."""
     padded = tiles + [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
@@ -101,18 +111,24 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--columns", type=int, default=10)
     parser.add_argument("--maps", action="store_true")
+    parser.add_argument("--parts", action="store_true")
     options = parser.parse_args()
     plain: list[Picture] = []
     marked: list[Picture] = []
     rows: list[Picture] = []
+    parts: list[Picture] = []
     began = time.perf_counter()
     try:
-        engine = SyntheticFaces(options.assets, size=options.size, seed=options.seed)
+        framing = views.PARTS if options.parts else views.FACE
+        engine = SyntheticFaces(options.assets, size=options.size, seed=options.seed, framing=framing)
+        names = (*(MAPS if options.maps else ()), *(("segments",) if options.parts else ()))
         for start in range(options.start, options.start + options.count, BATCH):
             count = min(BATCH, options.start + options.count - start)
-            batch = engine.batch(start, count, MAPS if options.maps else ())
+            batch = engine.batch(start, count, names)
             plain.extend(pictures(batch))
             marked.extend(labelled(batch, 2))
+            if options.parts:
+                parts.extend(with_parts(batch))
             for k in range(count if options.maps and len(rows) < MAP_ROWS else 0):
                 shown = [map_picture(name, batch.maps[name][k]) for name in MAPS if name in batch.maps]
                 rows.append(np.concatenate([pictures(batch)[k], *shown], axis=1))
@@ -122,6 +138,8 @@ def main() -> None:
     stem = options.output.with_suffix("")
     write_png(options.output, page(plain, options.columns))
     write_png(Path(f"{stem}_labels.png"), page(marked, options.columns))
+    if parts:
+        write_png(Path(f"{stem}_parts.png"), page(parts, options.columns))
     if rows:
         write_png(Path(f"{stem}_maps.png"), np.concatenate(rows[:MAP_ROWS]))
 
