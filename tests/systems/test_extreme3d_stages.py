@@ -27,6 +27,7 @@ from pyface3d.systems.extreme3d import (
     build_dense,
     build_foundation,
     complete_face,
+    hide_occluders,
     look,
     register_pixels,
     run_stages,
@@ -505,6 +506,62 @@ def test_provenance(turned: Foundation) -> None:
     assert set(np.unique(result.mesh("final").source)) == {0, 1, 2, 3}
     assert set(np.unique(result.mesh("withBump").source)) == {1, 3}
     assert not result.mesh("foundation").source.any()
+
+
+def test_colours_are_those_of_the_crop(turned: Foundation) -> None:
+    """A crop that is blue left and red right, with a ramp down: every layer shows it where the crop does."""
+    ramp = np.arange(500)[:, None] // 2 + np.zeros((500, 500), np.int64)
+    left = np.arange(500) < 250
+    image = np.stack([np.where(left, 0, 200) + 0 * ramp, ramp, np.where(left, 200, 0) + 0 * ramp], -1).astype(np.uint8)
+    relief = waves(turned)
+    result = run_stages(turned, relief, image)
+    mesh = result.mesh("withBump")
+    _, _, pixels = result.dense.mesh.item(0)
+    assert mesh.colors is not None and np.array_equal(mesh.colors, image[pixels[:, 1], pixels[:, 0]])
+    sparse, seen = result.mesh("sparseFull"), result.visibility.seen.numpy()
+    assert sparse.colors is not None
+    spots = turned.verts_image.numpy()
+    clear = seen & (np.abs(spots[:, 0] - 250) > 1)
+    np.testing.assert_allclose(sparse.colors[clear, 1], (spots[clear, 1] - 0.5) / 2, atol=1.3)
+    assert np.array_equal(sparse.colors[clear, 0] == 200, spots[clear, 0] > 250)
+    partner = turned.mirror.numpy()
+    borrowed = ~seen & seen[partner]
+    assert borrowed.sum() > 100 and np.array_equal(sparse.colors[borrowed], sparse.colors[partner[borrowed]])
+    final = result.mesh("final")
+    assert final.colors is not None and len(final.colors) == len(final.verts)
+    mirrored = (result.final.layers == 2).numpy()
+    own = result.registration.pixels[result.final.origin[mirrored]].numpy()
+    assert np.array_equal(final.colors[mirrored], image[own[:, 1], own[:, 0]])
+    assert run_stages(turned, relief).mesh("final").colors is None
+    with pytest.raises(InputError, match=r"image must be uint8 \(500, 500, 3\)"):
+        run_stages(turned, relief, image[:9])
+
+
+def test_what_covers_the_face_is_not_seen(model: LinearFaceModel) -> None:
+    """Under a hidden cheek the other cheek's wrinkles appear, and nothing there says that it was observed."""
+    foundation = stand(model, 0)
+    relief = waves(foundation)
+    occluder = torch.zeros(500, 500, dtype=torch.bool)
+    occluder[280:330, 300:350] = True
+    hidden = hide_occluders(relief, occluder)
+    gone = (relief.mask > 0) & (hidden.mask == 0)
+    assert (
+        gone[273, 320] and gone[320, 356] and not gone[320, 357] and not gone[272, 320] and not gone[280 - 6, 300 - 6]
+    )
+    result = run_stages(foundation, hidden)
+    spots = foundation.verts_image
+    under = (spots[:, 0] > 305) & (spots[:, 0] < 345) & (spots[:, 1] > 285) & (spots[:, 1] < 325)
+    assert int(under.sum()) > 20 and bool((result.completed.source[under] == 2).all())
+    apart = result.completed.verts[under] - FLIP * result.completed.verts[foundation.mirror[under]]
+    assert apart.norm(dim=1).max() < 0.3
+    clear = run_stages(foundation, relief).completed.verts[under]
+    assert (
+        (result.completed.verts[under] - clear).norm(dim=1).mean()
+        < 0.2
+        < (foundation.verts[under] - clear).norm(dim=1).mean()
+    )
+    with pytest.raises(InputError, match=r"occluder must be bool \(500, 500\)"):
+        hide_occluders(relief, occluder[:9])
 
 
 def test_runs_are_byte_identical(turned: Foundation) -> None:

@@ -9,7 +9,7 @@ from pyface3d.systems.extreme3d.foundation import Foundation, build_foundation, 
 from pyface3d.systems.extreme3d.merge import FinalFace, merge_layers
 from pyface3d.systems.extreme3d.pose import PoseFit, fit_pose
 from pyface3d.systems.extreme3d.registration import Registration, register_pixels
-from pyface3d.systems.extreme3d.relief import DenseFace, Relief, build_dense
+from pyface3d.systems.extreme3d.relief import DenseFace, Relief, build_dense, hide_occluders
 from pyface3d.systems.extreme3d.stages import STAGES, Stages, run_stages
 from pyface3d.systems.extreme3d.symmetry import CompletedFace, complete_face
 from pyface3d.systems.extreme3d.visibility import Visibility, look
@@ -30,6 +30,7 @@ __all__ = [
     "complete_face",
     "crop_camera",
     "fit_pose",
+    "hide_occluders",
     "look",
     "merge_layers",
     "register_pixels",

@@ -141,7 +141,7 @@ def reconstruct_case(
         if compat:
             rotation, translation, rms = pose.start_rotation, pose.start_translation, pose.start_rms_px
     foundation = build_foundation(model, identity, expression, rotation, translation, camera, compat=compat)
-    stages = run_stages(foundation, case.relief, compact=compact, compat=compat)
+    stages = run_stages(foundation, case.relief, case.image, compact=compact, compat=compat)
     return Result(stages, identity, expression, rms)
 
 

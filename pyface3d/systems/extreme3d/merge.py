@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
 from pyface3d.ops import DenseMesh, Topology, rasterize
-from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, Foundation
+from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.registration import Registration, place_mirrored_pixels, place_pixels, usual_edge_mm
 from pyface3d.systems.extreme3d.relief import Relief, build_dense
 from pyface3d.systems.extreme3d.symmetry import KNOWN, CompletedFace
-from pyface3d.systems.extreme3d.visibility import pixels_under
+from pyface3d.systems.extreme3d.visibility import between_pixels
 
 RINGS, OVERLAP_MM = 3, 4.5
 """Rings of triangles by which the sparse and the dense surfaces overlap, as published for edges of about 1 mm. On a
@@ -56,7 +56,7 @@ def merge_layers(
         compat: published triangles and offsets, see `build_dense` and `place_mirrored_pixels`.
     """
     faces = foundation.topology.faces.long()
-    around, near = _pixels_around(foundation, registration, compat)
+    around, _, near = between_pixels(foundation.verts_image, *registration.index.shape, compat=compat)
     registered = (registration.index >= 0).flatten()
     mirrorable = registered.clone()
     mirrorable[registered] = registration.mirrored[registration.index.flatten()[registered]]
@@ -113,16 +113,6 @@ def peel(inner: Tensor, faces: Tensor, rings: int = RINGS) -> Tensor:
         inner = inner.clone()
         inner[faces[touched].flatten()] = False
     return inner
-
-
-def _pixels_around(foundation: Foundation, registration: Registration, compat: bool) -> tuple[Tensor, Tensor]:
-    """Flat indices of the four pixels around every vertex, (V, 4), and whether there are four."""
-    height, width = registration.index.shape
-    spots = foundation.verts_image.clone()
-    spots[:, :2] -= 0.0 if compat else HALF_PIXEL
-    index, inside = pixels_under(spots, height, width)
-    around = index[:, None] + torch.tensor([0, 1, width, width + 1])
-    return torch.where(inside[:, None], around, torch.zeros_like(around)), inside
 
 
 def _drawn(foundation: Foundation, faces: Tensor) -> Tensor:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import cv2
 import torch
 from torch import Tensor
 
 from pyface3d.errors import InputError
 from pyface3d.ops import DenseMesh, dense_mesh
 from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, Foundation
+
+OCCLUDER_GROWTH_PX = 7
+"""How far beyond an occluder's edge relief is not trusted."""
 
 _FACE_LEVEL = 127
 _NO_LATE_TRIANGLE = 0b0111  # without (tl, bl, br): the published program tests the wrong corner and never emits it
@@ -101,3 +105,25 @@ def build_dense(foundation: Foundation, relief: Relief, *, compat: bool = False)
 def without_relief(relief: Relief) -> Relief:
     """The same face, flat."""
     return replace(relief, mm=torch.zeros_like(relief.mm), recovered=None)
+
+
+def hide_occluders(relief: Relief, occluder: Tensor, grow_px: int = OCCLUDER_GROWTH_PX) -> Relief:
+    """The relief without what covers the face, so that nothing of it becomes a vertex or counts as seen.
+
+    For occluders whose relief nothing has filled in; the relief network takes hands and glasses for face.
+
+    Args:
+        occluder: (H, W) bool over the crop.
+        grow_px: how far around it the relief is not trusted either: the edges of occluders leave marks.
+
+    Raises:
+        InputError: an occluder of another type or size.
+    """
+    if occluder.dtype != torch.bool or occluder.shape != relief.mm.shape:
+        raise InputError(
+            f"occluder must be bool {tuple(relief.mm.shape)}, got {occluder.dtype} {tuple(occluder.shape)}"
+        )
+    size = 2 * grow_px + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    grown = torch.from_numpy(cv2.dilate(occluder.to(torch.uint8).numpy(), kernel)).bool()
+    return replace(relief, mask=relief.mask.masked_fill(grown, 0))

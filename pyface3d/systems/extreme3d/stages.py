@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pyface3d.errors import InputError
 from pyface3d.geometry.rotations import axis_angle_from_rotation, frontal_rotation
 from pyface3d.io.meshes import Mesh, encode_ply
 from pyface3d.ops import Topology, vertex_normals
@@ -19,7 +21,7 @@ from pyface3d.systems.extreme3d.merge import FinalFace, merge_layers
 from pyface3d.systems.extreme3d.registration import Registration, register_pixels
 from pyface3d.systems.extreme3d.relief import DenseFace, Relief, build_dense
 from pyface3d.systems.extreme3d.symmetry import CompletedFace, complete_face, to_camera, with_source
-from pyface3d.systems.extreme3d.visibility import Visibility, look
+from pyface3d.systems.extreme3d.visibility import Visibility, between_pixels, look
 
 STAGES = ("foundation", "withBump", "sparseFull", "final")
 LEGACY_NAMES = {"sparseFull": "sparse_full"}
@@ -34,7 +36,10 @@ _MIRRORED_TRUST = _RECOVERED_TRUST = 0.5  # confidence of what was seen elsewher
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """Everything between a foundation with its relief and the final mesh; each part follows from those before it."""
+    """Everything between a foundation with its relief and the final mesh; each part follows from those before it.
+
+    ``image`` is the crop (H, W, 3) uint8 sRGB that gives the meshes their colours, or None.
+    """
 
     foundation: Foundation
     relief: Relief
@@ -44,9 +49,10 @@ class Stages:
     registration: Registration
     final: FinalFace
     compat: bool
+    image: NDArray[np.uint8] | None = None
 
     def mesh(self, stage: str, pose: str = "frontal") -> Mesh:
-        """One stage: positions in mm, normals, source and confidence; float32.
+        """One stage: positions in mm, normals, source and confidence, float32; sRGB colours where there is an image.
 
         Args:
             stage: one of `STAGES`.
@@ -63,22 +69,22 @@ class Stages:
             count = foundation.topology.num_verts
             verts = foundation.verts_camera if aligned else foundation.verts
             nothing = torch.zeros(count)
-            return _mesh(verts, foundation.topology.faces, nothing, nothing)
+            return _mesh(verts, foundation.topology.faces, nothing, nothing, self._vertex_colors())
         if stage == "withBump":
             verts, faces, pixels = self.dense.mesh.item(0)
             if not aligned:
                 verts = (verts - foundation.translation) @ foundation.rotation
             source, confidence = self._of_pixels(pixels.long())
-            return _mesh(verts, faces, source, confidence)
+            return _mesh(verts, faces, source, confidence, self._pixel_colors(pixels.long()))
         if stage == "sparseFull":
             verts, faces = self.completed.verts, foundation.topology.faces
-            source, confidence = self.completed.source, self._of_vertices()
+            source, confidence, colors = self.completed.source, self._of_vertices(), self._vertex_colors()
         else:
             verts, faces = self.final.verts, self.final.faces
-            source, confidence = self._of_final()
+            source, confidence, colors = self._of_final()
         if aligned:
             verts = to_camera(foundation, self.completed.plane, verts)
-        return _mesh(verts, faces, source, confidence)
+        return _mesh(verts, faces, source, confidence, colors)
 
     def _of_vertices(self) -> Tensor:
         """Confidence of the completed vertices: the trust in the picture there, or half of that on the other side."""
@@ -95,7 +101,22 @@ class Stages:
         filled = self.relief.recovered[pixels[:, 1], pixels[:, 0]]
         return torch.where(filled, 3 * observed, observed), torch.where(filled, _RECOVERED_TRUST * observed, observed)
 
-    def _of_final(self) -> tuple[Tensor, Tensor]:
+    def _vertex_colors(self) -> Tensor | None:
+        """What the crop shows at each vertex, else at its partner, else the mean of what it shows: (V, 3) uint8."""
+        if self.image is None:
+            return None
+        image, seen, partner = torch.from_numpy(self.image).double(), self.visibility.seen, self.foundation.mirror
+        around = between_pixels(self.foundation.verts_image, *self.image.shape[:2])
+        seen = seen & around.inside
+        colors = around.read(image)
+        usual = colors[seen].mean(0) if bool(seen.any()) else image.new_full((3,), 128.0)
+        borrowed = torch.where(((partner >= 0) & seen[partner.clamp_min(0)])[:, None], colors[partner], usual)
+        return torch.where(seen[:, None], colors, borrowed).round().to(torch.uint8)
+
+    def _pixel_colors(self, pixels: Tensor) -> Tensor | None:
+        return None if self.image is None else torch.from_numpy(self.image)[pixels[:, 1], pixels[:, 0]]
+
+    def _of_final(self) -> tuple[Tensor, Tensor, Tensor | None]:
         registration = self.registration
         trust = (registration.shares * self.visibility.weights[registration.anchors]).sum(1)
         source, share = self._of_pixels(registration.pixels)
@@ -103,7 +124,11 @@ class Stages:
         trusts = [self._of_vertices(), trust * share, trust * share * _MIRRORED_TRUST]
         lengths = torch.tensor([0, len(sources[0]), len(sources[0]) + len(trust)])
         rows = lengths[self.final.layers.long()] + self.final.origin
-        return torch.cat(sources)[rows], torch.cat(trusts)[rows]
+        on_vertices, on_pixels = self._vertex_colors(), self._pixel_colors(registration.pixels)
+        colors = None
+        if on_vertices is not None and on_pixels is not None:
+            colors = torch.cat([on_vertices, on_pixels, on_pixels])[rows]
+        return torch.cat(sources)[rows], torch.cat(trusts)[rows], colors
 
     def encode(
         self,
@@ -159,30 +184,44 @@ class Stages:
         }
 
 
-def run_stages(foundation: Foundation, relief: Relief, *, compact: bool = True, compat: bool = False) -> Stages:
+def run_stages(
+    foundation: Foundation,
+    relief: Relief,
+    image: NDArray[np.uint8] | None = None,
+    *,
+    compact: bool = True,
+    compat: bool = False,
+) -> Stages:
     """All stages of one face.
 
     Args:
         foundation: from `build_foundation`.
         relief: over the same crop.
+        image: the crop (H, W, 3) uint8 sRGB, for colours.
         compact: leave vertices that no face uses out of the final mesh.
         compat: the published program's decisions where they differ, see docs/systems/extreme3d.md.
+
+    Raises:
+        InputError: relief or image have not the size of the foundation's crop.
     """
+    if image is not None and (image.dtype != np.uint8 or image.shape != (*relief.mm.shape, 3)):
+        raise InputError(f"image must be uint8 {(*relief.mm.shape, 3)}, got {image.dtype} {image.shape}")
     dense = build_dense(foundation, relief, compat=compat)
     visibility = look(foundation, relief, compat=compat)
     completed = complete_face(foundation, dense, visibility, compat=compat)
     completed = with_source(completed, foundation, relief.recovered)
     registration = register_pixels(foundation, dense, completed, compat=compat)
     final = merge_layers(foundation, relief, completed, registration, compact=compact, compat=compat)
-    return Stages(foundation, relief, dense, visibility, completed, registration, final, compat)
+    return Stages(foundation, relief, dense, visibility, completed, registration, final, compat, image)
 
 
-def _mesh(verts: Tensor, faces: Tensor, source: Tensor, confidence: Tensor) -> Mesh:
+def _mesh(verts: Tensor, faces: Tensor, source: Tensor, confidence: Tensor, colors: Tensor | None) -> Mesh:
     normals = vertex_normals(verts, Topology(faces, len(verts)))
     return Mesh(
         verts=verts.float().numpy(),
         faces=faces.to(torch.int32).numpy(),
         normals=normals.float().numpy(),
+        colors=None if colors is None else colors.numpy(),
         source=source.to(torch.uint8).numpy(),
         confidence=np.ascontiguousarray(confidence.float().numpy()),
     )

@@ -16,9 +16,9 @@ from torch import Tensor
 from pyface3d.geometry import align_similarity, rotation_from_axis_angle
 from pyface3d.geometry.rotations import axis_angle_from_rotation
 from pyface3d.ops import Topology, complete_symmetry, face_normals
-from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, Foundation
+from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.relief import DenseFace
-from pyface3d.systems.extreme3d.visibility import Visibility, pixels_under
+from pyface3d.systems.extreme3d.visibility import Visibility, between_pixels, pixels_under
 
 KNOWN = 0.75
 """The least weight of a vertex that counts as seen: no blurred count around it above 1.4."""
@@ -81,17 +81,10 @@ def sample_relief(
     foundation: Foundation, dense: DenseFace, visibility: Visibility, *, compat: bool = False
 ) -> SampledFace:
     """Vertices that are seen, have a partner and lie between four pixels of the face take their depth, bilinearly."""
-    spots = foundation.verts_image
-    height, width = dense.depth.shape
-    shifted = spots.clone()
-    shifted[:, :2] -= 0.0 if compat else HALF_PIXEL  # to where the first pixel's middle is 0
-    index, inside = pixels_under(shifted, height, width)
-    around = index[:, None] + torch.tensor([0, 1, width, width + 1])
-    around = torch.where(inside[:, None], around, torch.zeros_like(around))
-    sampled = inside & visibility.seen & (foundation.mirror >= 0) & dense.known.flatten()[around].all(1)
-    x, y = (shifted[:, k] - shifted[:, k].floor() for k in (0, 1))
-    shares = torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], 1)
-    depth = (dense.depth.flatten()[around] * shares).sum(1)
+    around = between_pixels(foundation.verts_image, *dense.depth.shape, compat=compat)
+    sampled = around.inside & visibility.seen & (foundation.mirror >= 0)
+    sampled &= dense.known.flatten()[around.pixels].all(1)
+    depth = around.read(dense.depth)
     verts = foundation.verts_camera.clone()
     verts[:, 2] = torch.where(sampled, depth, verts[:, 2])
     return SampledFace(verts, sampled)
