@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,20 @@ from torch import Tensor
 
 from pyface3d.errors import InputError
 from pyface3d.geometry import Camera, euler_from_rotation
+from pyface3d.geometry.bump_maps import levels_from_relief
 from pyface3d.io.color import linear_to_srgb
 from pyface3d.io.meshes import Mesh, Morphs, encode_glb, encode_obj, encode_ply
 from pyface3d.io.pictures import encode_png, reduced
 from pyface3d.io.records import encode_json, versions
 from pyface3d.io.staging import staged_files
 from pyface3d.ops import Topology, sample_texture, vertex_normals
+from pyface3d.surface_detail import dense_face, normal_map
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
 
-STAGES = ("foundation",)
-"""Stages of a result, roughest first; the systems to come add withBump, sparseFull and final."""
+STAGES = ("foundation", "withBump")
+"""Stages of a result, roughest first; withBump exists where there is relief. Later systems add sparseFull and final."""
 POSES = ("frontal", "aligned")
 FORMATS = ("ply", "obj", "glb")
 _OVERLAY_SIZE = 1600
@@ -49,7 +51,7 @@ class Reconstruction:
         verts_aligned: (V, 3) mm, camera frame: ``rotation @ verts + translation``.
         topology: triangles and texture coordinates.
         texture: (Ht, Wt, 3) linear RGB over the UV chart, or None.
-        bump: relief along the normal, (H, W) mm, or None.
+        bump: relief in the chart of ``topology``, mm along the normal, (T, T), or None; 0 where no skin is seen.
         normals: (V, 3) unit, model frame.
         occlusion_mask: (H, W) bool over the picture, True where the face is seen; None where nothing looked for it.
         source: (V,) uint8: 0 prior, 1 observed, 2 mirrored, 3 recovered.
@@ -93,6 +95,7 @@ class Reconstruction:
             **dict.fromkeys(("verts", "verts_aligned", "normals"), (count, 3)),
             **dict.fromkeys(("source", "confidence"), (count,)),
             "texture": (None, None, 3),
+            "bump": (None, None),
             "occlusion_mask": self.image_size,
             "landmarks": (68, 2),
             "crop": (3, 3),
@@ -123,7 +126,7 @@ class Reconstruction:
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages that `stage` can give for this result."""
-        return STAGES
+        return STAGES if self.bump is not None else STAGES[:1]
 
     def stage(self, name: str = "foundation", pose: str = "frontal") -> Mesh:
         """The mesh of one stage: positions in mm, sRGB colour per vertex, provenance, texture.
@@ -137,6 +140,8 @@ class Reconstruction:
         """
         check_choices("stage", [name], self.stages)
         check_choices("pose", [pose], POSES)
+        if name == "withBump":
+            return self._dense(pose)
         verts, normals = self.verts, self.normals
         if pose == "aligned":
             verts, normals = self.verts_aligned, normals @ self.rotation.T.to(normals.dtype)
@@ -152,6 +157,28 @@ class Reconstruction:
             confidence=_float32(self.confidence),
             uvs=None if topology.uvs is None else _float32(topology.uvs),
             uv_faces=None if topology.uv_faces is None else topology.uv_faces.numpy(),
+            texture=texture,
+        )
+
+    def _dense(self, pose: str) -> Mesh:
+        assert self.bump is not None
+        face = getattr(self.model, "regions", {}).get("face")
+        dense = dense_face(self.verts_aligned.float(), self.camera, self.topology, self.bump, face)
+        verts, normals, colors, texture = dense.verts, dense.normals, None, None
+        if pose == "frontal":
+            verts, normals = (verts - self.translation) @ self.rotation, normals @ self.rotation
+        if self.texture is not None:
+            texture, uvs = srgb_bytes(self.texture), dense.uvs[None, None].to(self.texture)
+            colors = srgb_bytes(sample_texture(self.texture[None], uvs)[0, 0])
+        return Mesh(
+            verts=_float32(verts),
+            faces=dense.faces.numpy(),
+            normals=_float32(normals),
+            colors=colors,
+            source=self.source[dense.nearest].numpy().astype(np.uint8),
+            confidence=_float32(self.confidence[dense.nearest]),
+            uvs=_float32(dense.uvs),
+            uv_faces=dense.faces.numpy(),
             texture=texture,
         )
 
@@ -174,8 +201,10 @@ class Reconstruction:
         return neutral, Morphs(names, _float32(offsets), _float32(turned), _float32(weights).clip(0, 1))
 
     def animatable(self) -> Mesh:
-        """The frontal mesh that a GLB holds: the neutral face with its named expressions as morph targets."""
+        """The frontal mesh that a GLB holds: the neutral face, expressions as morph targets, relief as normal map."""
         mesh = self.stage("foundation", "frontal")
+        if self.bump is not None:
+            mesh = replace(mesh, normal_map=normal_map(self.verts.float(), self.topology, self.bump))
         if not self.model.expression_names:
             return mesh
         neutral, morphs = self.morph_targets()
@@ -185,7 +214,7 @@ class Reconstruction:
     def encode(
         self,
         stem: str = "face",
-        stages: Iterable[str] = STAGES,
+        stages: Iterable[str] = STAGES[:1],
         poses: Iterable[str] = POSES,
         formats: Iterable[str] = ("ply", "glb"),
         *,
@@ -206,6 +235,8 @@ class Reconstruction:
             yield from encode_obj(self.stage(), stem).items()
         if "glb" in formats:
             yield f"{stem}.glb", encode_glb(self.animatable(), stem)
+        if self.bump is not None:
+            yield f"{stem}_bump.png", encode_png(levels_from_relief(self.bump.numpy(), gain=1.0))
         if self.occlusion_mask is not None:
             yield f"{stem}_occlusion.png", encode_png(self.occlusion_mask.numpy().astype(np.uint8) * 255)
         if image is not None:
@@ -215,7 +246,7 @@ class Reconstruction:
         self,
         folder: str | os.PathLike[str],
         stem: str = "face",
-        stages: Iterable[str] = STAGES,
+        stages: Iterable[str] = STAGES[:1],
         poses: Iterable[str] = POSES,
         formats: Iterable[str] = ("ply", "glb"),
         *,
@@ -287,7 +318,7 @@ class Reconstruction:
         Args:
             yaw, pitch: radians the head is turned from straight ahead (geometry.rotation_from_euler).
             size: height and width, px.
-            textured: with its texture, else as clay; a result without texture is always clay.
+            textured: with its texture, else as clay with its relief; a result without texture is always clay.
 
         Returns:
             (size, size, 3) uint8, sRGB.
@@ -297,7 +328,7 @@ class Reconstruction:
         if textured and self.texture is not None:
             picture = render_textured(self.verts, self.topology, self.texture, yaw=yaw, pitch=pitch, size=size)
         else:
-            picture = render_clay(self.verts, self.topology, yaw=yaw, pitch=pitch, size=size)
+            picture = render_clay(self.verts, self.topology, bump=self.bump, yaw=yaw, pitch=pitch, size=size)
         return picture.numpy()
 
     def overlay(self, image: NDArray[np.uint8], region: tuple[int, int, int, int] | None = None) -> NDArray[np.uint8]:
@@ -317,7 +348,8 @@ class Reconstruction:
         height, width = photo.shape[:2]
         one = self.camera.focal.new_ones(1)
         camera = self.camera.cropped(one * left, one * top, one * (width / (right - left)), height, width)
-        return render_overlay(torch.from_numpy(photo), self.verts_aligned, camera, self.topology).numpy()
+        clay = self.verts_aligned, camera, self.topology
+        return render_overlay(torch.from_numpy(photo), *clay, bump=self.bump).numpy()
 
     def _vertex_colors(self) -> NDArray[np.uint8] | None:
         topology = self.topology

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyface3d.geometry import Camera, rotation_from_euler
 from pyface3d.io.color import linear_to_srgb
-from pyface3d.ops import Fragments, Topology, interpolate, rasterize, render_texture, vertex_normals
+from pyface3d.ops import Fragments, Topology, bump_normals, interpolate, rasterize, render_texture, vertex_normals
 
 _SUPERSAMPLE = 2
 _CLAY = (0.44, 0.42, 0.40)  # linear RGB
@@ -18,6 +18,7 @@ _BACKGROUND = 1.0
 # Key, fill and rim light: direction towards the light in the camera frame (x right, y down, z forward), strength.
 _LIGHTS = (((-0.8, -0.75, -0.6), 1.15), ((1.0, 0.0, -0.25), 0.30), ((0.1, 0.9, -0.3), 0.10))
 _AMBIENT = 0.07
+_GAP_MM = 8.0  # neighbouring pixels farther apart are not of one surface
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,21 @@ class View:
         return verts @ self.rotation.mT + self.translation
 
 
-def render_clay(verts: Tensor, topology: Topology, view: View | None = None, **around: float) -> Tensor:
+def render_clay(
+    verts: Tensor, topology: Topology, view: View | None = None, bump: Tensor | None = None, **around: float
+) -> Tensor:
     """Grey clay under three lights.
 
     Args:
         verts: (V, 3) model frame, mm.
         view: where from; left out, ``View.around(verts, **around)``.
+        bump: relief in the chart of ``topology``, mm along the normal, (T, T): it bends the normals.
 
     Returns:
         (H, W, 3) uint8 sRGB, white background, on the CPU.
     """
     big, fragments, verts_camera = _draw(verts, topology, view, around)
-    color = _clay(verts_camera, fragments, topology)
+    color = _clay(verts_camera, fragments, topology, bump)
     return _finish(color, fragments, _background(big, verts))
 
 
@@ -95,7 +99,12 @@ def render_textured(
 
 
 def render_overlay(
-    image: Tensor, verts_camera: Tensor, camera: Camera, topology: Topology, opacity: float = 0.65
+    image: Tensor,
+    verts_camera: Tensor,
+    camera: Camera,
+    topology: Topology,
+    opacity: float = 0.65,
+    bump: Tensor | None = None,
 ) -> Tensor:
     """The fitted mesh as clay over the photo it was fitted to.
 
@@ -104,10 +113,11 @@ def render_overlay(
         verts_camera: (V, 3) camera frame, mm.
         camera: batch 1, of the same picture.
         opacity: of the clay, in [0, 1].
+        bump: see `render_clay`.
     """
     view = View(torch.eye(3).to(verts_camera), torch.zeros(3).to(verts_camera), camera)
     _, fragments, verts_camera = _draw(verts_camera, topology, view, {})
-    color = _clay(verts_camera, fragments, topology)
+    color = _clay(verts_camera, fragments, topology, bump)
     photo = image.to(verts_camera) / 255
     big = photo.repeat_interleave(_SUPERSAMPLE, 0).repeat_interleave(_SUPERSAMPLE, 1)
     return _finish(color, fragments, big[None], opacity)
@@ -123,9 +133,13 @@ def _draw(
     return big, fragments, verts_camera
 
 
-def _clay(verts_camera: Tensor, fragments: Fragments, topology: Topology) -> Tensor:
+def _clay(verts_camera: Tensor, fragments: Fragments, topology: Topology, bump: Tensor | None = None) -> Tensor:
     normals = interpolate(vertex_normals(verts_camera, topology), fragments, topology)
     normals = torch.nn.functional.normalize(normals, dim=-1)
+    if bump is not None:
+        relief = render_texture(bump[None, ..., None].to(normals), fragments, topology)[..., 0]
+        positions = interpolate(verts_camera.contiguous(), fragments, topology)
+        normals = bump_normals(positions, normals, relief, fragments.mask, max_gap_mm=_GAP_MM)
     light = torch.full_like(normals[..., 0], _AMBIENT)
     for direction, strength in _LIGHTS:
         towards = torch.nn.functional.normalize(normals.new_tensor(direction), dim=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from torch.nn import functional
 
 from pyface3d.geometry import Camera
 from pyface3d.ops import (
+    Fragments,
     Topology,
     bump_normals,
     dense_mesh,
@@ -21,8 +24,9 @@ from pyface3d.ops import (
 )
 
 _GAP_MM = 8.0  # neighbouring pixels or texels farther apart are not of one surface
+_ROUNDING = 0.75  # of the way to the tangent planes, as its authors recommend
 DENSE_SIDE = 448
-"""Pixels along the larger side of the relief's box in the dense mesh: about half a millimetre each."""
+"""Pixels along the larger side of the dense mesh: about half a millimetre each on a face."""
 
 
 def normal_map(verts: Tensor, topology: Topology, bump: Tensor) -> NDArray[np.uint8]:
@@ -71,6 +75,7 @@ def _tangents(positions: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
     return along_u, across * side
 
 
+@dataclass(frozen=True, eq=False)
 class DenseFace:
     """The part of a head that has relief, one vertex for every pixel of a picture of it.
 
@@ -82,12 +87,20 @@ class DenseFace:
         nearest: (N,) int64, the head's vertex that is nearest on the vertex's triangle.
     """
 
-    def __init__(self, verts: Tensor, normals: Tensor, faces: Tensor, uvs: Tensor, nearest: Tensor) -> None:
-        self.verts, self.normals, self.faces, self.uvs, self.nearest = verts, normals, faces, uvs, nearest
+    verts: Tensor
+    normals: Tensor
+    faces: Tensor
+    uvs: Tensor
+    nearest: Tensor
 
 
 def dense_face(
-    verts_camera: Tensor, camera: Camera, topology: Topology, bump: Tensor, side: int = DENSE_SIDE
+    verts_camera: Tensor,
+    camera: Camera,
+    topology: Topology,
+    bump: Tensor,
+    region: Tensor | None = None,
+    side: int = DENSE_SIDE,
 ) -> DenseFace:
     """A dense mesh of what the picture shows of a head, with its relief.
 
@@ -96,25 +109,28 @@ def dense_face(
         camera: of the picture, batch 1.
         topology: with a chart.
         bump: relief in the chart, mm along the normal, (T, T).
-        side: vertices along the larger side of the box of what has relief.
+        region: (V,) bool, the vertices to keep to; None keeps all.
+        side: vertices along the larger side of the region's box.
 
-    The relief moves along the surface's normal, not along the camera's axis as in Extreme 3D Face Reconstruction: what
-    leans away from the camera is raised by as much as what faces it.
+    Between the head's vertices the surface is rounded (Boubekeur and Alexa, "Phong Tessellation", 2008): relief of
+    tenths of a millimetre on flat triangles of some millimetres would show the triangles. The relief moves along the
+    surface's normal, not along the camera's axis as in Extreme 3D Face Reconstruction: what leans away from the camera
+    is raised by as much as what faces it.
     """
-    window = _window(verts_camera, camera, topology, bump, side)
+    assert topology.uvs is not None and topology.uv_faces is not None
+    kept = torch.ones(len(verts_camera), dtype=torch.bool) if region is None else region.cpu()
+    window = _window(camera, camera.project(verts_camera[None])[0, kept, :2], side)
     fragments = rasterize(window.project(verts_camera[None]), topology, window.height, window.width)
-    normals = vertex_normals(verts_camera[None], topology)
-    values = interpolate(torch.cat([verts_camera[None], normals], -1).contiguous(), fragments, topology)
-    positions, smooth = values[..., :3].contiguous(), functional.normalize(values[..., 3:], dim=-1)
+    inside = fragments.mask & (interpolate(kept[None, :, None].to(verts_camera), fragments, topology)[..., 0] > 0.5)
+    normals = vertex_normals(verts_camera[None], topology)[0]
+    smooth = functional.normalize(interpolate(normals[None], fragments, topology), dim=-1)
+    positions = _rounded(verts_camera, normals, fragments, topology)
     relief = render_texture(bump[None, ..., None].to(verts_camera), fragments, topology)[..., 0]
-    inside = fragments.face_index >= 0
     raised = bump_normals(positions, smooth, relief, inside, max_gap_mm=_GAP_MM)
-    grid = dense_mesh(fragments, focal=window.focal, principal_point=window.center)
+    grid = dense_mesh(fragments, mask=inside, focal=window.focal, principal_point=window.center)
     _, faces, pixels = grid.item(0)
     x, y = pixels.long().unbind(-1)
-    chosen = fragments.face_index[0, y, x].long()
-    share = fragments.barycentrics[0, y, x]
-    assert topology.uvs is not None and topology.uv_faces is not None
+    chosen, share = fragments.face_index[0, y, x].long(), fragments.barycentrics[0, y, x]
     corners = topology.uvs[topology.uv_faces.long()[chosen]].to(share)
     return DenseFace(
         positions[0, y, x] + relief[0, y, x, None] * smooth[0, y, x],
@@ -125,17 +141,21 @@ def dense_face(
     )
 
 
-def _window(verts_camera: Tensor, camera: Camera, topology: Topology, bump: Tensor, side: int) -> Camera:
-    """The part of the picture with the vertices that have relief near them, ``side`` px at its larger side."""
-    image = camera.project(verts_camera[None])[0, :, :2]
-    assert topology.uvs is not None and topology.uv_faces is not None
-    grown = functional.max_pool2d((bump != 0).float()[None, None], 9, 1, 4)
-    place = (topology.uvs * 2 - 1).to(grown)[None, None]
-    has = functional.grid_sample(grown, place, mode="nearest", align_corners=False)[0, 0, 0] > 0
-    touched = torch.zeros(len(verts_camera), dtype=torch.bool, device=verts_camera.device)
-    touched[topology.faces.long()[has[topology.uv_faces.long()].any(1)].flatten()] = True
-    some = image[touched] if bool(touched.any()) else image
-    low, high = some.amin(0), some.amax(0)
+def _rounded(verts: Tensor, normals: Tensor, fragments: Fragments, topology: Topology) -> Tensor:
+    """The point under every pixel, (1, H, W, 3): on its triangle, then towards the tangent planes of the corners."""
+    row, column = fragments.mask[0].nonzero(as_tuple=True)
+    corners = topology.faces.long()[fragments.face_index[0, row, column].long()]
+    share = fragments.barycentrics[0, row, column][..., None]
+    point = (verts[corners] * share).sum(1)
+    above = ((point[:, None] - verts[corners]) * normals[corners]).sum(-1, keepdim=True)
+    found = verts.new_zeros(1, *fragments.mask.shape[1:], 3)
+    found[0, row, column] = point - _ROUNDING * (above * normals[corners] * share).sum(1)
+    return found
+
+
+def _window(camera: Camera, points: Tensor, side: int) -> Camera:
+    """The part of the camera's picture about points (N, 2), ``side`` px at its larger side."""
+    low, high = points.amin(0), points.amax(0)
     scale = side / float((high - low).max().clamp_min(1e-3))
     width, height = (max(round(float(extent) * scale), 2) for extent in high - low)
     one = camera.focal.new_ones(1)

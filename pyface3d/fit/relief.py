@@ -42,7 +42,7 @@ def bake_relief(
     Returns:
         (size, size) mm along the normal, float32; 0 where the photo shows no skin of this face.
     """
-    matrix = torch.from_numpy(np.asarray(prediction.crop.matrix)).to(verts_image)
+    matrix = torch.tensor(prediction.crop.matrix.tolist()).to(verts_image)
     flat = verts_image[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     verts = torch.cat([flat, verts_image[:, 2:]], 1)[None]
     shown = rasterize(verts, topology, *prediction.relief.shape)

@@ -49,7 +49,7 @@ class BatchOptions(RunOptions):
         stages, poses, formats, ascii, plain: see `Reconstruction.export`.
     """
 
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] = STAGES[:1]
     poses: tuple[str, ...] = POSES
     formats: tuple[str, ...] = ("ply", "glb")
     ascii: bool = False

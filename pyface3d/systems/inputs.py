@@ -22,7 +22,7 @@ _MAX_LIST_BYTES = 256 << 20
 _MAX_STEM_BYTES = 220
 # Endings under which one picture's files could take another picture's name.
 _OWN_ENDINGS = re.compile(
-    r"(_face\d+)?(_overlay|_occlusion|_visible|_parts|_(foundation|withbump|sparsefull|final)_(frontal|aligned))?$"
+    r"(_face\d+)?(_overlay|_occlusion|_bump|_visible|_parts|_(foundation|withbump|sparsefull|final)_(frontal|aligned))?$"
 )
 
 
