@@ -11,6 +11,7 @@ from torch import nn
 from pyface3d.errors import InputError, Pyface3dError
 from pyface3d.networks.face_parts import STRIDE, FaceParts
 from pyface3d.networks.face_points import FacePoints, FacePointsOutput
+from pyface3d.networks.relief import SIZE, ReliefNet
 
 _OPSET = 17
 
@@ -40,6 +41,15 @@ def face_parts_onnx(network: FaceParts) -> bytes:
     """
     axes = {0: "batch", 2: "height", 3: "width"}
     return _exported(network, torch.rand(2, 3, 2 * STRIDE, 3 * STRIDE), ("parts",), axes)
+
+
+def relief_onnx(network: ReliefNet, size: int = SIZE) -> bytes:
+    """The relief network as an ONNX model.
+
+    Input ``image`` (B, 3, S, S) float32, RGB of sRGB values in [0, 1], any B; output ``relief`` (B, S, S) mm. ``size``
+    is S, a multiple of 16. Other arguments and errors as of `face_points_onnx`.
+    """
+    return _exported(network, torch.rand(2, 3, size, size), ("relief",), {0: "batch"})
 
 
 def _exported(network: nn.Module, image: torch.Tensor, outputs: Sequence[str], free: dict[int, str]) -> bytes:

@@ -7,11 +7,12 @@ import torch
 from pyface3d.errors import InputError
 from pyface3d.networks.face_parts import FaceParts
 from pyface3d.networks.face_points import FacePoints, FacePointsOutput
+from pyface3d.networks.relief import ReliefNet
 
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
-from pyface3d.networks.onnx_export import face_parts_onnx, face_points_onnx  # noqa: E402
+from pyface3d.networks.onnx_export import face_parts_onnx, face_points_onnx, relief_onnx  # noqa: E402
 
 
 @pytest.mark.filterwarnings("ignore")  # the tracing exporter warns of every Python number
@@ -54,6 +55,23 @@ def test_part_network_answers_alike_for_any_batch_and_size():
         (found,) = session.run(["parts"], {"image": image.numpy()})
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)
     assert np.ptp(found) > 1e-2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_relief_in_millimetres_is_the_same_in_onnxruntime():
+    torch.manual_seed(0)
+    network = ReliefNet((8, 12, 16, 24))
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    network(torch.rand(4, 3, 64, 64) * torch.rand(4, 3, 1, 1))
+    network.eval()
+    session = ort.InferenceSession(relief_onnx(network, 64), providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        image = torch.rand(batch, 3, 64, 64)
+        with torch.no_grad():
+            expected = network(image).numpy()
+        (found,) = session.run(["relief"], {"image": image.numpy()})
+        assert np.ptp(expected) > 0.01
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
 
 
 def test_a_network_in_training_is_refused():
