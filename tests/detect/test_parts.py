@@ -16,6 +16,7 @@ from pyface3d.detect.parts import FacePartPredictor, parts_crop
 from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models.landmarks import PARTS_MARGIN, PARTS_RAISE
 from pyface3d.io.label_maps import PART_COLOURS, drawn_labels
+from pyface3d.networks.face_parts import FaceParts
 from pyface3d.part_labels import VISIBLE_FACE, FacePart
 
 SIZE = 64
@@ -182,3 +183,17 @@ def test_what_cannot_be_used_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     assert not parts.has_part_network()
     with pytest.raises(AssetError, match="none_of_that_name"):
         face_parts(image, face_from_landmarks(landmarks((20, 20), 20)), points=landmarks((20, 20), 20))
+
+
+def test_the_network_itself_fits_in() -> None:
+    """Fresh weights, in half precision as shipped ones are: a prediction of the right kind, a clear refusal."""
+    torch.manual_seed(0)
+    weights = {key: value.half() for key, value in FaceParts().state_dict().items() if value.is_floating_point()}
+    predictor = parts.part_predictor(weights)
+    image = np.random.default_rng(0).integers(0, 256, (200, 160, 3)).astype(np.uint8)
+    (said,) = predictor.predict(image, [landmarks((80, 90), 60, 0.2)])
+    assert said.probabilities.shape == (len(FacePart), parts.CROP_SIZE, parts.CROP_SIZE)
+    np.testing.assert_allclose(said.probabilities.sum(axis=0), 1, rtol=1e-4)
+    assert said.face_parts(200, 160).max() < len(FacePart)
+    with pytest.raises(AssetError, match="part network"):
+        parts.part_predictor({key: value for key, value in weights.items() if not key.startswith("classes")})
