@@ -241,3 +241,9 @@ def test_changed_bytes_give_data_or_our_error(tmp_path_factory, data, changes, c
         read_pickled_arrays(path)
     except InputError as error:
         assert "fuzzed.pkl" in str(error)  # noqa: PT017
+
+
+def test_ordered_dictionaries_of_python_2() -> None:
+    """There they were called with a list of lists."""
+    found, _ = loads(b"ccollections\nOrderedDict\n((lp0\n(lp1\nS'a'\naI1\naa(lp2\nS'b'\naNaatR.")
+    assert found == {"a": 1, "b": None}
