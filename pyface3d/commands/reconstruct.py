@@ -51,12 +51,16 @@ class Command:
     """Face model: head (built in), or a model file or folder."""
     fit: Literal["none", "landmarks", "full"] = "full"
     """How much to fit: nothing but the pose, pose and shape to landmarks, or also the pixels."""
-    bump: Literal["none", "net"] = "none"
-    """Wrinkles and folds where skin is seen, by our relief network: a normal map in the GLB, <stem>_bump.png (127 is
-    flat, 12 levels a millimetre, in the texture chart) and the stage withBump."""
-    stages: Annotated[
-        str | None, arg(metavar="LIST", help_behavior_hint="(default: foundation; with --bump net both)")
-    ] = None
+    bump: Literal["none", "net", "original"] = "none"
+    """Wrinkles and folds where skin is seen, by our relief network (net) or that of Extreme 3D Faces (original, needs
+    --weights): a normal map in the GLB, <stem>_bump.png (127 is flat, 12 levels a millimetre, in the texture chart) and
+    the stage withBump."""
+    weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Weights that do not ship, as published or from 'pyface3d convert checkpoint': ckpt_109_grad.pth.tar for --bump
+    original."""
+    stages: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: foundation; with --bump both)")] = (
+        None
+    )
     """Stages to write as PLY, separated by commas: foundation, withBump (one vertex a pixel, raised by the relief)."""
     poses: Annotated[str, arg(metavar="LIST")] = "frontal,aligned"
     """Poses to write as PLY: frontal (model frame), aligned (camera frame of the photo)."""
@@ -99,6 +103,8 @@ class Command:
             raise UsageError(f"the system {self.system!r} comes with a later version; this one has: fit")
         if self.system != "fit":
             raise UsageError(f"system must be fit, got {self.system!r}")
+        if self.bump == "original" and self.weights is None:
+            raise UsageError("--bump original needs --weights FOLDER with ckpt_109_grad.pth.tar of Extreme 3D Faces")
         compute_on_one_thread()
         from pyface3d.systems.batch import BatchOptions
         from pyface3d.systems.sight import resolved_occlusion
@@ -126,6 +132,7 @@ class Command:
                     "predictor": self.predictor,
                     "occlusion": occlusion,
                     "bump": self.bump,
+                    "weights": None if self.weights is None else str(self.weights.resolve()),
                     "device": device,
                 },
             )
@@ -142,7 +149,7 @@ class Command:
             return ("foundation",) if self.bump == "none" else ("foundation", "withBump")
         stages = _listed(self.stages)
         if "withBump" in stages and self.bump == "none":
-            raise UsageError("the stage withBump needs relief: add --bump net")
+            raise UsageError("the stage withBump needs relief: add --bump net, or --bump original")
         return stages
 
 
@@ -174,7 +181,10 @@ def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
     """
     from pyface3d.face_models import load_face_model
     from pyface3d.systems.fit import reconstruct
+    from pyface3d.systems.relief import relief_source
 
+    weights = None if settings["weights"] is None else Path(settings["weights"])
+    relief_source(settings["bump"], weights, settings["device"])  # what is missing is said once, not for every photo
     model = load_face_model(settings["model"]).to(settings["device"])
 
     def system(image: Any, landmarks: Any) -> Any:
@@ -187,6 +197,7 @@ def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
             predictor=settings["predictor"],
             occlusion=settings["occlusion"],
             bump=settings["bump"],
+            weights=weights,
             max_faces=max_faces + 1,
             device=settings["device"],
         )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from pyface3d.fit.texture import build_texture
 from pyface3d.io.color import srgb_to_linear
 from pyface3d.ops import rasterize, vertex_normals, vertex_visibility
 from pyface3d.reconstruction import Reconstruction
-from pyface3d.systems.relief import check_bump, with_relief
+from pyface3d.systems.relief import check_bump, relief_source, with_relief
 from pyface3d.systems.sight import FaceSight, given_sight, network_sight, resolved_occlusion
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def reconstruct(
     occlusion: str | None = None,
     visible: NDArray[Any] | None = None,
     bump: str = "none",
+    weights: Path | None = None,
     max_faces: int | None = None,
     focal: float | None = None,
     texture_size: int | None = None,
@@ -76,7 +78,9 @@ def reconstruct(
         occlusion: how to tell the face from what hides it: ``"network"`` (our part network) or ``"colours"`` (of this
             person's skin, and what the fit explains); None takes the network where its weights are installed.
         visible: your own mask of the visible face instead, (H, W) bool or probabilities; one face comes back.
-        bump: wrinkles and folds where skin is seen: ``"net"`` by our relief network, or ``"none"``.
+        bump: wrinkles and folds where skin is seen: ``"net"`` by our relief network, ``"original"`` by that of Extreme
+            3D Faces, or ``"none"``.
+        weights: folder with the weights that ``"original"`` needs (`systems.extreme3d.predict.read_networks`).
         max_faces: keep the best so many; None keeps all.
         focal: focal length in pixels where known (EXIF); None assumes a usual one.
         texture_size: texels a side of the texture; None chooses by the face's size in the picture.
@@ -99,6 +103,7 @@ def reconstruct(
     occlusion = resolved_occlusion(occlusion)
     face_model = load_face_model(model) if isinstance(model, str) else model
     check_bump(bump, face_model)
+    relief = relief_source(bump, weights, device)
     face_model = face_model.to(device)
     how = fit, focal, texture_size, device
     with _one_thread():
@@ -107,7 +112,7 @@ def reconstruct(
             _reconstruct_face(image, _looked_at(image, face, occlusion, visible, device), face_model, *how)
             for face in found
         ]
-        return [with_relief(result, image) for result in results] if bump == "net" else results
+        return results if relief is None else [with_relief(result, image, relief) for result in results]
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,59 @@
-"""Wrinkles and folds on a reconstruction, by our relief network."""
+"""Wrinkles and folds on a reconstruction, by our relief network or that of Extreme 3D Faces."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyface3d.detect.relief import ReliefPredictor, faded, load_relief_predictor
+from pyface3d.detect.relief import ReliefPrediction, faded, load_relief_predictor
 from pyface3d.errors import InputError
 from pyface3d.fit.relief import SIZE, bake_relief
 from pyface3d.fit.texture_areas import face_areas
 from pyface3d.reconstruction import Reconstruction
 
-BUMPS = ("none", "net")
-"""Where relief comes from: nowhere, or our network."""
+BUMPS = ("none", "net", "original")
+"""Where relief comes from: nowhere, our network, or the published one of Extreme 3D Faces with weights users have."""
+
+
+class ReliefSource(Protocol):
+    """A network that says what relief a face of a picture has."""
+
+    def predict(self, image: NDArray[np.uint8], points: NDArray[np.floating]) -> ReliefPrediction: ...
+
+
+def relief_source(name: str, weights: Path | None = None, device: str = "cpu") -> ReliefSource | None:
+    """What makes the relief ``name``, loaded once; None for ``"none"``.
+
+    Args:
+        name: of ``BUMPS``.
+        weights: for ``"original"``, a folder as `systems.extreme3d.predict.read_networks` wants it.
+        device: where ``"original"`` runs; ours is small, and runs where its pictures are.
+
+    Raises:
+        InputError: ``"original"`` without ``weights``.
+        AssetError: weights are missing or damaged; the message says where they come from.
+    """
+    if name == "original":
+        if weights is None:
+            raise InputError(
+                "bump 'original' needs weights: give --weights FOLDER with ckpt_109_grad.pth.tar of Extreme 3D Faces, "
+                "or with what 'pyface3d convert checkpoint' makes of it"
+            )
+        return _original(weights.resolve(), device)
+    return load_relief_predictor() if name == "net" else None
+
+
+@lru_cache(maxsize=2)
+def _original(folder: Path, device: str) -> ReliefSource:
+    from pyface3d.systems.extreme3d.predict import read_networks
+
+    return read_networks(folder, device)
 
 
 def check_bump(name: str, model: Any) -> None:
@@ -35,7 +72,7 @@ def check_bump(name: str, model: Any) -> None:
 
 
 def with_relief(
-    result: Reconstruction, image: NDArray[np.uint8], predictor: ReliefPredictor | None = None, size: int = SIZE
+    result: Reconstruction, image: NDArray[np.uint8], predictor: ReliefSource | None = None, size: int = SIZE
 ) -> Reconstruction:
     """The result with relief in its chart, where the picture shows the face.
 

@@ -60,6 +60,18 @@ def test_relief_lies_over_the_crop(answering: Extreme3dNetworks) -> None:
     assert float(answering.shape.seen.max()) > 200
 
 
+def test_relief_for_any_head(answering: Extreme3dNetworks) -> None:
+    """Outside of the mask there is none; the frame is the crop's."""
+    image, landmarks = picture_and_landmarks()
+    case, crop = predict_case("face", image, landmarks, answering)
+    found = answering.predict(image, landmarks)
+    np.testing.assert_array_equal(found.crop.matrix, crop.matrix)
+    assert found.relief.dtype == np.float32
+    inside = case.relief.mask.numpy() > 127
+    assert 0.1 < inside.mean() < 0.9 and not found.relief[~inside].any()
+    np.testing.assert_allclose(found.relief[inside], case.relief.mm.numpy()[inside], atol=1e-5)
+
+
 def test_files_of_the_published_program(answering: Extreme3dNetworks, tmp_path: Path) -> None:
     case, _ = predict_case("face", *picture_and_landmarks(), answering)
     write_case(tmp_path, case)

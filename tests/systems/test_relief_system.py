@@ -1,6 +1,7 @@
 """Relief on a reconstruction: in its place in the chart, nowhere else, and in every file."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pygltflib
@@ -14,10 +15,12 @@ from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models import load_face_model
 from pyface3d.geometry import FRONTAL, Camera
 from pyface3d.io.meshes import read_ply
+from pyface3d.networks.extreme3d import BumpNet
 from pyface3d.networks.relief import ReliefNet
 from pyface3d.ops import vertex_normals
 from pyface3d.reconstruction import Reconstruction
 from pyface3d.systems import relief as relief_system
+from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
 from pyface3d.systems.fit import reconstruct
 from pyface3d.systems.relief import check_bump, with_relief
 
@@ -200,3 +203,29 @@ def test_the_system_gives_it(result, image, monkeypatch):
     assert "relief" in found.timings
     (without,) = reconstruct(image, result.landmarks.numpy(), fit="none", visible=np.ones((SIZE, SIZE), bool))
     assert without.bump is None
+
+
+class Even(BumpNet):
+    """Extreme 3D Faces' network, saying face everywhere and 12 levels above none."""
+
+    def forward(self, image):
+        maps = torch.ones(1, 1, 512, 512)
+        return maps, maps * (139 / 127.5 - 1)
+
+
+def test_the_published_network_gives_it_too(result, image, monkeypatch):
+    with torch.device("meta"):
+        network = Even()
+    network = network.to_empty(device="cpu")
+    monkeypatch.setattr(relief_system, "_original", lambda folder, device: Extreme3dNetworks(network))
+    given = {"fit": "none", "bump": "original", "visible": np.ones((SIZE, SIZE), bool)}
+    (found,) = reconstruct(image, result.landmarks.numpy(), weights=Path("somewhere"), **given)
+    inner = found.model.regions["face"] & found.model.regions["skin"] & (found.normals[:, 2] > 0.85)
+    assert float(at_verts(found, found.bump)[inner].median()) == pytest.approx(1.25, abs=0.02)
+
+
+def test_the_published_network_is_asked_for(result, image, tmp_path):
+    with pytest.raises(InputError, match="--weights FOLDER with ckpt_109_grad"):
+        reconstruct(image, result.landmarks.numpy(), bump="original")
+    with pytest.raises(AssetError, match="holds no weights of the bump network: get ckpt_109_grad"):
+        reconstruct(image, result.landmarks.numpy(), bump="original", weights=tmp_path)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyface3d.convert.checkpoints import load_network
 from pyface3d.detect.crops import Crop, extreme3d_crop
+from pyface3d.detect.relief import ReliefPrediction
 from pyface3d.errors import AssetError, InputError
 from pyface3d.geometry.bump_maps import (
     CROP_OFFSET,
@@ -59,6 +60,16 @@ class Extreme3dNetworks:
             raise AssetError(f"no shape coefficients: {_where('extreme3d_shape')}; or fit the identity to landmarks")
         answer = self.shape(shape_input(self._picture(crop)))[0].double().cpu()
         return answer[:NUM_SHAPES].clone(), answer[NUM_SHAPES:].clone()
+
+    def predict(self, image: NDArray[np.uint8], points: NDArray[np.floating]) -> ReliefPrediction:
+        """Relief of a face with landmarks (68, 2) px, as our own network gives it: for a chart of any head.
+
+        What it calls height along the camera's axis counts as height along the normal: the two are nearly the same
+        where a face is looked at from the front, and the network knows no other.
+        """
+        crop = extreme3d_crop(points)
+        relief = self.relief(crop.warp(image))
+        return ReliefPrediction(torch.where(relief.inside, relief.mm, 0.0).float().numpy(), crop)
 
     def _picture(self, crop: NDArray[np.uint8]) -> Tensor:
         if crop.shape != (CROP_SIZE, CROP_SIZE, 3) or crop.dtype != np.uint8:
