@@ -13,7 +13,7 @@ from pyface3d.errors import InputError
 
 # Least score of each detector unless told; ours and MTCNN's are tuned in docs/detection.md, dlib's are dlib's own
 # (confidence 0).
-THRESHOLDS = {"network": 0.3, "mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5}
+THRESHOLDS = {"network": 0.4, "mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5}
 DETECTOR = "network"
 """The one that is used unless told."""
 # Smallest face sought unless told: this share of the picture's longer side, but never below 20 px.

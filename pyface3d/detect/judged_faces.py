@@ -19,7 +19,7 @@ CANDIDATES = (0.0, -1.0, -2.0)
 
 # Log-odds of a face: both log-odds weighted, and a constant. Fitted by logistic regression on candidates in photos of
 # masked people and in pictures without faces by scripts/calibrate_detection.py.
-_MTCNN_WEIGHT, _NETWORK_WEIGHT, _CONSTANT = 1.3, 1.3, -6.6
+_MTCNN_WEIGHT, _NETWORK_WEIGHT, _CONSTANT = 1.25, 1.7, -8.2
 
 
 def judged_faces(image: NDArray[np.uint8], min_size: float, threshold: float, device: str = "cpu") -> list[Face]:
