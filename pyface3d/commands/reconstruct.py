@@ -36,7 +36,7 @@ NO_PART_NETWORK = (
     "note: the part network's weights (face_parts) are not installed: what hides a face is told by colour alone, which "
     "takes hands for skin"
 )
-_LATER = ("extreme3d", "occlusion-robust", "focus", "temporal-deca")
+_LATER = ("occlusion-robust", "focus", "temporal-deca")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Command:
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("out")
     """Folder for the results; made when missing."""
     system: Annotated[str, arg(metavar="NAME")] = "fit"
-    """How to reconstruct. This version has: fit."""
+    """How to reconstruct: fit (our own), or extreme3d (the published networks, --weights)."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "head"
     """Face model: head (built in), or a model file or folder."""
     fit: Literal["none", "landmarks", "full"] = "full"
@@ -57,11 +57,10 @@ class Command:
     the stage withBump."""
     weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Weights that do not ship, as published or from 'pyface3d convert checkpoint': ckpt_109_grad.pth.tar for --bump
-    original."""
-    stages: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: foundation; with --bump both)")] = (
-        None
-    )
-    """Stages to write as PLY, separated by commas: foundation, withBump (one vertex a pixel, raised by the relief)."""
+    original and --system extreme3d, for the latter also shape_model.pth if you have it."""
+    stages: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: all there are)")] = None
+    """Stages to write as PLY, separated by commas: foundation, withBump (one vertex a pixel, raised by the relief; fit
+    has it with --bump), and of extreme3d sparseFull and final."""
     poses: Annotated[str, arg(metavar="LIST")] = "frontal,aligned"
     """Poses to write as PLY: frontal (model frame), aligned (camera frame of the photo)."""
     formats: Annotated[str, arg(metavar="LIST")] = "ply,glb"
@@ -70,6 +69,10 @@ class Command:
     """Write PLY as text."""
     plain: bool = False
     """Write PLY with positions and triangles only."""
+    compat: bool = False
+    """extreme3d: the published program's decisions, defects and all."""
+    legacy_names: bool = False
+    """extreme3d: sparse_full for sparseFull in file names."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
     detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
@@ -100,12 +103,18 @@ class Command:
         if not self.inputs:
             raise UsageError("give at least one picture, folder, pattern or .txt list; see pyface3d reconstruct --help")
         if self.system in _LATER:
-            raise UsageError(f"the system {self.system!r} comes with a later version; this one has: fit")
-        if self.system != "fit":
-            raise UsageError(f"system must be fit, got {self.system!r}")
+            raise UsageError(f"the system {self.system!r} comes with a later version; this one has: fit, extreme3d")
+        if self.system not in ("fit", "extreme3d"):
+            raise UsageError(f"system must be fit or extreme3d, got {self.system!r}")
         if self.bump == "original" and self.weights is None:
             raise UsageError("--bump original needs --weights FOLDER with ckpt_109_grad.pth.tar of Extreme 3D Faces")
         compute_on_one_thread()
+        if self.system == "extreme3d":
+            from pyface3d.commands.extreme3d_run import run
+
+            return run(self)
+        if self.compat or self.legacy_names:
+            raise UsageError("--compat and --legacy-names are for --system extreme3d; leave them out")
         from pyface3d.systems.batch import BatchOptions
         from pyface3d.systems.sight import resolved_occlusion
 
@@ -114,8 +123,8 @@ class Command:
         try:
             options = BatchOptions(
                 stages=self._stages(),
-                poses=_listed(self.poses),
-                formats=_listed(self.formats),
+                poses=listed(self.poses),
+                formats=listed(self.formats),
                 ascii=self.ascii,
                 plain=self.plain,
                 pictures=self.pictures == "yes",
@@ -147,7 +156,7 @@ class Command:
     def _stages(self) -> tuple[str, ...]:
         if self.stages is None:
             return ("foundation",) if self.bump == "none" else ("foundation", "withBump")
-        stages = _listed(self.stages)
+        stages = listed(self.stages)
         if "withBump" in stages and self.bump == "none":
             raise UsageError("the stage withBump needs relief: add --bump net, or --bump original")
         return stages
@@ -260,5 +269,6 @@ def summary(report: Report, out: Path) -> str:
     return f"{text}; open {out / 'report.html'}"
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Words between commas."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

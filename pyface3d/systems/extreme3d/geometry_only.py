@@ -117,6 +117,18 @@ class Result:
     expression: Tensor
     landmark_rms_px: float
 
+    def record(self, model: FaceModel) -> dict[str, Any]:
+        """Everything but the meshes, as plain values for a JSON file."""
+        return {
+            "status": "ok",
+            "system": "extreme3d",
+            "model": {"name": model.name},
+            **self.stages.record(),
+            "coefficients": {"identity": self.identity.tolist(), "expression": self.expression.tolist()},
+            "landmark_rms_px": self.landmark_rms_px,
+            "versions": versions(),
+        }
+
 
 def reconstruct_case(
     case: Case, model: FaceModel, *, fit_identity: bool = False, compact: bool = True, compat: bool = False
@@ -209,20 +221,8 @@ def run_geometry(
             meshes = result.stages.encode(stem, stages, poses, ascii=ascii, plain=plain, legacy_names=legacy_names)
             for name, content in meshes:
                 files.write_bytes(name, content)
-            files.write_bytes(f"{stem}.json", encode_json(_record(model, result)))
+            files.write_bytes(f"{stem}.json", encode_json(result.record(model)))
         yield Done(stem, tuple(files.written))
-
-
-def _record(model: FaceModel, result: Result) -> dict[str, Any]:
-    return {
-        "status": "ok",
-        "system": "extreme3d",
-        "model": {"name": model.name},
-        **result.stages.record(),
-        "coefficients": {"identity": result.identity.tolist(), "expression": result.expression.tolist()},
-        "landmark_rms_px": result.landmark_rms_px,
-        "versions": versions(),
-    }
 
 
 def _levels(path: Path) -> Tensor:

@@ -18,7 +18,7 @@ from pyface3d.geometry.rotations import axis_angle_from_rotation
 from pyface3d.ops import Topology, complete_symmetry, face_normals
 from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.relief import DenseFace
-from pyface3d.systems.extreme3d.visibility import Visibility, between_pixels, pixels_under
+from pyface3d.systems.extreme3d.visibility import TOLERANCE_MM, Visibility, between_pixels, pixels_under
 
 KNOWN = 0.75
 """The least weight of a vertex that counts as seen: no blurred count around it above 1.4."""
@@ -80,10 +80,17 @@ class CompletedFace:
 def sample_relief(
     foundation: Foundation, dense: DenseFace, visibility: Visibility, *, compat: bool = False
 ) -> SampledFace:
-    """Vertices that are seen, have a partner and lie between four pixels of the face take their depth, bilinearly."""
+    """Vertices that are seen, have a partner and lie between four pixels of the face take their depth, bilinearly.
+
+    Not where the four straddle a jump in depth, told by the foundation's own depth not being the vertex's to 2.5 mm;
+    ``compat``: there too, as published.
+    """
     around = between_pixels(foundation.verts_image, *dense.depth.shape, compat=compat)
     sampled = around.inside & visibility.seen & (foundation.mirror >= 0)
     sampled &= dense.known.flatten()[around.pixels].all(1)
+    if not compat:
+        apart = around.read(foundation.fragments.depth[0]) - foundation.verts_camera[:, 2]
+        sampled &= apart.abs() <= TOLERANCE_MM
     depth = around.read(dense.depth)
     verts = foundation.verts_camera.clone()
     verts[:, 2] = torch.where(sampled, depth, verts[:, 2])
