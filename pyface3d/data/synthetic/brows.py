@@ -84,7 +84,7 @@ def _beard_shapes(canvas: Canvas) -> Tensor:
 def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Cover of short hair on the scalp (B, rows, T), which darkens the partings of longer hair; where it is seen."""
     size = (len(draws), 1, 1)
-    bald = draws.chance(0.12)
+    bald = draws.chance(0.3)  # of all: most have hair of mesh above
     amount = torch.where(bald, draws.uniform(0.0, 0.25), draws.uniform(0.45, 1.0)).reshape(size)
     back = draws.normal(5.0).clamp_min(-8).reshape(size)
     width, grain = draws.uniform(5.0, 16.0).reshape(size), draws.uniform(0.02, 0.15).reshape(size)

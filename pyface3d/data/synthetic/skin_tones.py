@@ -65,8 +65,9 @@ def individual_typology_angle(linear: Tensor) -> Tensor:
 
 def draw_hair(draws: Draws, melanin: Tensor) -> Tensor:
     """Linear RGB (B, 3) of hair; dark skin seldom comes with fair hair, one person in eight is grey, one in 25 dyed."""
-    # The quantile function of a beta distribution with a = 1: most are dark, the more the darker the skin.
-    fair = 1 - (1 - draws.random()).clamp_min(1e-6) ** (1 / (1.9 + 6.0 * melanin))
+    # The quantile function of a beta distribution with a = 1: most are dark, the more the darker the skin. Lighter than
+    # the world is: fair hair on fair skin is what is hardest to tell apart.
+    fair = 1 - (1 - draws.random()).clamp_min(1e-6) ** (1 / (1.4 + 5.0 * melanin))
     eumelanin = (1.0 - 0.92 * fair + 0.1 * fair * draws.normal(1.0))[:, None]
     red = torch.where(draws.chance(0.05), draws.uniform(0.8, 1.6), draws.normal(0.2).abs() + 0.1)[:, None]
     log = melanin.new_tensor(_WHITE_HAIR_LOG) + eumelanin * melanin.new_tensor(_EUMELANIN_LOG)
