@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyface3d.cli import EXIT_FAILED, EXIT_OK, UsageError
 from pyface3d.errors import InputError
+from pyface3d.io.checksums import file_sha256
 
 if TYPE_CHECKING:
     from pyface3d.commands.reconstruct import Command
@@ -18,6 +19,7 @@ NO_WEIGHTS = (
     "--system extreme3d needs --weights FOLDER with the relief network's weights: ckpt_109_grad.pth.tar of Extreme 3D "
     "Faces, or what pyface3d convert checkpoint made of it (docs/checkpoints.md)"
 )
+_WEIGHT_NAMES = ("extreme3d_bump_generator", "extreme3d_shape", "ckpt_", "shape_")
 _HEAD_LEVEL = 1  # triangles of some 3 mm: the pixels need them
 
 
@@ -44,6 +46,7 @@ def run(command: Command) -> int:
         "system": "extreme3d",
         "model": command.model,
         "weights": str(command.weights),
+        "weight_files": weight_files(command.weights),
         "detector": command.detector,
         "predictor": command.predictor,
         "occlusion": occlusion,
@@ -76,6 +79,12 @@ def run(command: Command) -> int:
         )
     print(summary(report, command.out))
     return EXIT_OK if report.failed == 0 else EXIT_FAILED
+
+
+def weight_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder that may be a weight file, so that a resumed run notices other weights."""
+    found = sorted(path for path in folder.glob("*") if path.is_file() and path.name.startswith(_WEIGHT_NAMES))
+    return {path.name: file_sha256(path) for path in found}
 
 
 def extreme3d_system(settings: Mapping[str, Any], max_faces: int) -> System:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import torch
 
 from pyface3d.errors import InputError, OutputError
 from pyface3d.face_models import LinearFaceModel, load_face_model, save_face_model
-
-_BLOCK = 1 << 20
+from pyface3d.io.checksums import file_sha256
 
 
 def convert_model(source: Path, target: Path, *, basis_dtype: torch.dtype = torch.float32) -> LinearFaceModel:
@@ -41,16 +39,8 @@ def convert_model(source: Path, target: Path, *, basis_dtype: torch.dtype = torc
         raise InputError(f"{source} holds the model {model.name!r}, which has joints and stays in its own file")
     card = dict(model.card)
     if source.is_file():
-        card |= {"file": source.name, "file_sha256": _sha256(source)}
+        card |= {"file": source.name, "file_sha256": file_sha256(source)}
     card["made_by"] = "pyface3d convert model"
     model = replace(model, card=card)
     save_face_model(target, model, basis_dtype)
     return model
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

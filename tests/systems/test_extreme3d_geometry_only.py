@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -127,6 +128,15 @@ def test_compat_takes_the_pose_of_epnp(cases: Path, model: LinearFaceModel) -> N
     assert not torch.allclose(ours.stages.foundation.rotation, theirs.stages.foundation.rotation)
     assert ours.landmark_rms_px <= theirs.landmark_rms_px  # spec 7
     assert torch.equal(theirs.stages.completed.plane.rotation, torch.eye(3).double())
+
+
+def test_coefficients_out_of_reach_are_held(cases: Path, model: LinearFaceModel) -> None:
+    case = read_case(cases, "one")
+    assert case.alpha is not None
+    far = replace(case, alpha=case.alpha.index_fill(0, torch.tensor([3, 7]), -40.0))
+    ours, theirs = (reconstruct_case(far, model, compat=compat).identity for compat in (False, True))
+    assert ours[[3, 7]].tolist() == [-5, -5] and theirs[[3, 7]].tolist() == [-40, -40]
+    assert torch.equal(ours[:3], case.alpha[:3])
 
 
 @pytest.mark.parametrize(

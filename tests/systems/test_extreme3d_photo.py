@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.cli import main
+from pyface3d.commands.extreme3d_run import weight_files
 from pyface3d.detect.face import face_from_landmarks
 from pyface3d.errors import InputError
 from pyface3d.face_models import load_face_model
@@ -164,3 +165,13 @@ def test_usage(
     (tmp_path / "a.png").touch()
     assert main(["reconstruct", "a.png", *options]) == code
     assert message in capsys.readouterr().err
+
+
+def test_a_run_knows_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "ckpt_109_grad.pth.tar").write_bytes(b"one")
+    (tmp_path / "notes.txt").write_text("not a weight")
+    first = weight_files(tmp_path)
+    assert list(first) == ["ckpt_109_grad.pth.tar"] and len(first["ckpt_109_grad.pth.tar"]) == 64
+    (tmp_path / "ckpt_109_grad.pth.tar").write_bytes(b"two")
+    assert weight_files(tmp_path) != first
+    assert weight_files(tmp_path / "none") == {}

@@ -34,6 +34,9 @@ from pyface3d.systems.extreme3d.stages import STAGES, Stages, run_stages
 RELIEF_FOLDERS = ("bump", "bump_blended", "bump_original")
 """Where relief is looked for unless told, in this order."""
 
+ALPHA_BOUND = 5.0
+"""Shape coefficients are held within so many σ; the largest of the published ones is 3.65."""
+
 _MAX_ALPHA_BYTES = 1 << 20
 _LANDMARK_SIGMA_PX = 3.0  # about 2 % of the distance between the eyes in the crop, as annotators differ
 
@@ -148,6 +151,8 @@ def reconstruct_case(
         identity, expression, rotation, translation, rms = _fitted(model, landmarks, float(camera.focal[0]))
     else:
         identity = _identity(case, model)
+        if not compat:
+            identity = identity.clamp(-ALPHA_BOUND, ALPHA_BOUND)
         pose = fit_pose(model, identity, landmarks, camera)
         expression, rotation, translation, rms = pose.expression, pose.rotation, pose.translation, pose.rms_px
         if compat:
