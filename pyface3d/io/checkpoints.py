@@ -70,19 +70,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 kind, content = "safetensors", read_safetensors(data)
             else:
                 kind, content = "legacy", read_legacy(data)
+        state_dicts: dict[str, dict[str, StoredTensor]] = {}
+        others: list[str] = []
+        _collect("", content, state_dicts, others, set())
+        _check_total(state_dicts, size)
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # what a damaged file puts together fails in any way
         raise InputError(f"{path} is not a weight file of torch ({error}); give the published file") from error
-    state_dicts: dict[str, dict[str, StoredTensor]] = {}
-    others: list[str] = []
-    try:
-        _collect("", content, state_dicts, others, set())
-        _check_total(state_dicts, size)
-    except PickleError as error:
-        raise InputError(f"{path} is damaged ({error}); download it again") from error
     if not state_dicts:
         instead = f" but {', '.join(other[:60] for other in others[:8])}" if others else ""
         raise InputError(f"{path} holds no weights{instead}; give another file")
@@ -157,7 +154,8 @@ def _module_tensors(
     if depth > _MAX_DEPTH or count[0] > _MAX_MODULES:
         raise PickleError("its modules are nested without end")
     state = module.state if isinstance(module.state, dict) else {}
-    unsaved = state.get("_non_persistent_buffers_set") or ()
+    unsaved = state.get("_non_persistent_buffers_set")
+    unsaved = unsaved if isinstance(unsaved, list | tuple) else ()
     for group in ("_parameters", "_buffers"):
         for key, value in _entries(state.get(group)):
             if isinstance(value, StoredTensor) and not (group == "_buffers" and key in unsaved):

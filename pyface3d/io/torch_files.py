@@ -90,13 +90,16 @@ class StoredTensor(StatefulData):
             raise InputError("a tensor's numbers are missing from the file; download it again")
         if storage.checksum is not None and zlib.crc32(storage.data) != storage.checksum:
             raise InputError("a tensor's numbers are damaged (checksum); download the file again")
-        if storage.count == 0:
-            return torch.zeros(self.shape, dtype=getattr(torch, storage.dtype))
-        flat = torch.frombuffer(bytearray(storage.data), dtype=getattr(torch, storage.dtype))
-        return flat.as_strided(self.shape, self.stride, self.offset).clone(memory_format=torch.contiguous_format)
-
-
-# ---- containers
+        kind = getattr(torch, storage.dtype)
+        try:
+            if storage.count == 0:
+                return torch.zeros(self.shape, dtype=kind)
+            flat = torch.frombuffer(bytearray(storage.data), dtype=kind)
+            return flat.as_strided(self.shape, self.stride, self.offset).clone(memory_format=torch.contiguous_format)
+        except (RuntimeError, OverflowError, TypeError) as error:  # sizes that no tensor can have
+            raise InputError(
+                f"a tensor of shape {self.shape} cannot be made ({error}); download the file again"
+            ) from None
 
 
 def read_zip(stream: BinaryIO, data: memoryview) -> Any:

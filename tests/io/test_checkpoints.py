@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pyface3d.errors import InputError
 from pyface3d.io.checkpoints import read_checkpoint, read_state_dict
+from pyface3d.io.torch_files import Storage, StoredTensor
 
 
 class Unknown(nn.Module):
@@ -254,6 +255,18 @@ def test_modules_that_hold_each_other_end(tmp_path: Path) -> None:
         (tmp_path / "net.pth").write_bytes(saved(module))
         with pytest.raises(InputError, match="nested without end"):
             read_checkpoint(tmp_path / "net.pth")
+
+
+def test_odd_modules_are_read_or_refused(tmp_path: Path) -> None:
+    """What a fuzzer found: attributes of a module that are not what torch puts there; sizes beyond any tensor's."""
+    odd = nn.Linear(2, 3)
+    odd._non_persistent_buffers_set = nn.ReLU()
+    odd._buffers["kept"] = torch.ones(3)
+    (tmp_path / "net.pth").write_bytes(saved(odd))
+    assert set(read_state_dict(tmp_path / "net.pth")) == {"weight", "bias", "kept"}
+    huge = StoredTensor((0, 2**62, 2**62), (0, 0, 0), 0, Storage("float32", 0, memoryview(b"")))
+    with pytest.raises(InputError, match="cannot be made"):
+        huge.read()
 
 
 VALID = [saved(network()), saved({"epoch": 1, "state_dict": network().state_dict()}, new=False)]
