@@ -1,6 +1,7 @@
 """From a published file to a safetensors file with a card, and to a network, from Python and from the command line."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -136,3 +137,23 @@ def test_the_command(several: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     missing = tmp_path / "nowhere.pth"
     assert main(["convert", "checkpoint", str(missing), str(tmp_path)]) == 1
     assert f"cannot read {missing}" in capsys.readouterr().err
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "licence"), [("bought it\n", "bought it"), ("\n", "not stated"), ("", "not stated")]
+)
+def test_terms_are_asked_for_at_a_terminal(
+    several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, licence: str
+) -> None:
+    screen = _Terminal()
+    monkeypatch.setattr("sys.stdin", _Terminal(answer))
+    monkeypatch.setattr("sys.stderr", screen)
+    assert main(["convert", "checkpoint", str(several), str(tmp_path), "--network", "spynet"]) == 0
+    card = card_of(tmp_path / "spynet.safetensors")
+    assert card is not None and licence in card.licence
+    assert "Under which terms do you have model.tar?" in screen.getvalue()
