@@ -17,7 +17,7 @@ from pyface3d.part_labels import FacePart
 _OF_CHART = {
     charts.SOCKET: FacePart.EYE,
     charts.EYE: FacePart.EYE,
-    charts.LASHES: FacePart.EYE,
+    charts.LASHES: FacePart.SKIN,  # annotators mark what lies between the lids
     charts.MOUTH: FacePart.MOUTH,
     charts.TONGUE: FacePart.MOUTH,
     charts.TEETH: FacePart.MOUTH,
@@ -26,6 +26,9 @@ _OF_CHART = {
 }
 # The ridge of the jaw seen from the side, from below the ear to the chin: height over the distance forward, mm.
 _JAW_Z, _JAW_Y = (-78.0, -66.0, -56.0, -35.0, -10.0, 12.0, 24.0), (-30.0, -58.0, -78.0, -97.0, -110.0, -116.0, -117.0)
+
+
+_LIP_RIM = 0.5  # mm inside the outline of the 68 points, where the red begins
 
 
 def chart_classes(canvas: Canvas, ears: Tensor, nose: Tensor) -> Tensor:
@@ -42,12 +45,17 @@ def chart_classes(canvas: Canvas, ears: Tensor, nose: Tensor) -> Tensor:
     nape = canvas.position[..., 2] < _JAW_Z[0]
     for where, part in (
         (below | (nape & (canvas.position[..., 1] < -45.0)), FacePart.NECK),
-        (nose, FacePart.NOSE),
+        (nose & _inner_nose(canvas.position), FacePart.NOSE),
         (ears | _lobes(canvas.position), FacePart.EAR),
-        (canvas.lips > 0, FacePart.LIP),
+        (canvas.lips > _LIP_RIM, FacePart.LIP),
     ):
         found[skin & where] = part
     return found
+
+
+def _inner_nose(position: Tensor) -> Tensor:
+    """The nose as annotators draw it: without the rims of the wings and the foot of the septum."""
+    return (position[..., 0].abs() < 16.5) & (position[..., 1] > -50.0)
 
 
 def _lobes(position: Tensor) -> Tensor:

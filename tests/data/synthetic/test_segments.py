@@ -52,8 +52,10 @@ def test_agrees_with_the_surfaces_that_were_drawn(batch):
     assert mouth.any() and torch.isin(found[mouth], torch.tensor([FacePart.MOUTH, FacePart.GLASSES])).all()
     eyes = of("left_eye", "right_eye")
     assert eyes.sum() > 20 and (found[eyes] == FacePart.EYE).float().mean() > 0.95
-    nose = of("nose")  # the mesh's border is a zigzag of triangles, the chart's one of texels
-    assert torch.isin(found[nose], torch.tensor([FacePart.NOSE, FacePart.GLASSES])).float().mean() > 0.95
+    nose = of("nose")  # its rim counts as skin
+    assert torch.isin(found[nose], torch.tensor([FacePart.NOSE, FacePart.GLASSES])).float().mean() > 0.8
+    assert (drawn[found == FacePart.NOSE] == PART_NAMES.index("nose")).float().mean() > 0.88  # a zigzag of triangles
+    assert not (found[of("lashes")] == FacePart.EYE).any()
     skin = found[of("skin")]
     possible = ("SKIN", "NOSE", "BROW", "LIP", "NECK", "HAIR", "GLASSES", "EAR")
     assert torch.isin(skin, torch.tensor([FacePart[name] for name in possible])).all()

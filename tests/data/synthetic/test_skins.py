@@ -35,7 +35,8 @@ def rngs(start, count, seed=3):
 
 
 def fields(skins):
-    return {name: getattr(skins, name) for name in ("albedo", "relief", "gloss", "hair", "tone")}
+    names = ("albedo", "relief", "gloss", "hair", "tone")
+    return {name: getattr(skins, name) for name in names}
 
 
 def test_shapes_and_ranges(skins):
@@ -54,6 +55,7 @@ def test_a_skin_is_the_same_in_any_batch(assets, skins):
         again = draw_skins(assets, rngs(start, count))
         for name, values in fields(again).items():
             torch.testing.assert_close(values, getattr(skins, name)[start : start + count], rtol=0, atol=1e-6)
+        assert torch.equal(again.segments, skins.segments[start : start + count])
 
 
 def test_seeds_differ(assets, skins):
