@@ -115,6 +115,7 @@ class Command:
             return run(self)
         if self.compat or self.legacy_names:
             raise UsageError("--compat and --legacy-names are for --system extreme3d; leave them out")
+        from pyface3d.commands.extreme3d_run import weight_files
         from pyface3d.systems.batch import BatchOptions
         from pyface3d.systems.sight import resolved_occlusion
 
@@ -142,6 +143,7 @@ class Command:
                     "occlusion": occlusion,
                     "bump": self.bump,
                     "weights": None if self.weights is None else str(self.weights.resolve()),
+                    "weight_files": None if self.weights is None else weight_files(self.weights),
                     "device": device,
                 },
             )
