@@ -32,6 +32,7 @@ NUM_COMPONENTS = 99
 NUM_LANDMARKS = 68
 
 _UM_PER_MM = 1000.0
+_LARGEST_MM = 10_000.0
 _WHERE = {
     RAW_FILE: "ask for the Basel Face Model 2009 at faces.dmi.unibas.ch (licence for research)",
     EXPRESSION_FILE: "get it with 3DDFA's code (github.com/cleardusk/3DDFA, the original release)",
@@ -166,7 +167,10 @@ def _of_fields(file: _Checked) -> _Arrays:
 
 
 def _model(path: Path, arrays: _Arrays) -> LinearFaceModel:
-    verts = (arrays.shape_mean + arrays.expression_mean).reshape(-1, 3)
+    with np.errstate(over="ignore"):
+        verts = (arrays.shape_mean + arrays.expression_mean).reshape(-1, 3)
+    if not (np.abs(verts) < _LARGEST_MM).all():
+        raise AssetError(f"{path}: the mean face reaches beyond {_LARGEST_MM:g} mm; get the file again")
     count, own = len(verts), np.arange(len(verts))
     faces = torch.from_numpy(arrays.faces)
     mutual = arrays.pair[arrays.pair] == own
@@ -209,7 +213,10 @@ def _basis(path: Path, name: str, columns: NDArray[np.float32], sigma: NDArray[n
     """Columns (3V, C) times their σ, as (C, V, 3)."""
     if columns.shape[1] < len(sigma) or not len(sigma):
         raise AssetError(f"{path}: {name} has {columns.shape[1]} components but {len(sigma)} σ; get the file again")
-    scaled = columns.T[: len(sigma)] * sigma[:, None]
+    with np.errstate(over="ignore"):
+        scaled = columns.T[: len(sigma)] * sigma[:, None]
+    if not np.isfinite(scaled).all():
+        raise AssetError(f"{path}: {name} components times their σ are not finite; get the file again")
     return torch.from_numpy(np.ascontiguousarray(scaled)).unflatten(1, (-1, 3))
 
 
@@ -266,7 +273,8 @@ class _Checked:
         self, key: str, shape: tuple[int | None, ...], rows: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """As float32; with ``rows`` only these, and at most the components that are kept."""
-        value = self.numbers(key, shape, rows).astype(np.float32)
+        with np.errstate(over="ignore"):
+            value = self.numbers(key, shape, rows).astype(np.float32)
         self.want(bool(np.isfinite(value).all()), f"{key} holds NaN or infinity")
         return value
 

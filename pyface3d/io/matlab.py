@@ -82,19 +82,19 @@ def _read_level5(data: bytes) -> Fields:
     order = "<" if data[126:128] == b"IM" else ">"
     if struct.unpack_from(f"{order}H", data, 124)[0] >> 8 != 1:
         raise _Damaged("it has no header of a MATLAB file of level 5 or 7.3")
-    left = _ALWAYS_UNPACKED + _UNPACKED_PER_BYTE * len(data)
+    budget = [_ALWAYS_UNPACKED + _UNPACKED_PER_BYTE * len(data)]
     found: Fields = {}
     for kind, content in _elements(memoryview(data)[_HEADER:], order):
         if kind == _COMPRESSED:
-            unpacked = _inflated(content, left)
-            left -= len(unpacked)
+            unpacked = _inflated(content, budget[0])
+            _spend(budget, len(unpacked))
             inner = next(_elements(memoryview(unpacked), order), None)
             if inner is None:
                 raise _Damaged("a compressed variable is empty")
             kind, content = inner
         if kind != _MATRIX:
             continue
-        name, value = _matrix(content, order, 0)
+        name, value = _matrix(content, order, budget, 0)
         if name and value is not None:
             found[name] = value
     return found
@@ -133,7 +133,7 @@ def _inflated(content: memoryview, limit: int) -> bytes:
     return unpacked
 
 
-def _matrix(content: memoryview, order: str, depth: int) -> tuple[str, Any]:
+def _matrix(content: memoryview, order: str, budget: list[int], depth: int) -> tuple[str, Any]:
     """Name and value of one array; the value is None for kinds that are left out."""
     parts = _elements(content, order)
     flags = _numbers(_next(parts, "flags"), order)
@@ -145,16 +145,19 @@ def _matrix(content: memoryview, order: str, depth: int) -> tuple[str, Any]:
     name = bytes(_next(parts, "name")[1]).decode("latin1")
     kind = int(flags[0]) & 0xFF
     if kind == _STRUCTURE:
-        return name, _structure(parts, shape, order, depth)
+        return name, _structure(parts, shape, order, budget, depth)
     if kind not in _CLASSES or int(flags[0]) & _COMPLEX:
         return name, None
     values = _numbers(_next(parts, "content"), order)
     if len(values) != math.prod(shape):
         raise _Damaged(f"array {name!r} of shape {shape} holds {len(values)} values")
+    _spend(budget, len(values) * np.dtype(_CLASSES[kind]).itemsize)  # numbers may be stored smaller than they are
     return name, values.astype(_CLASSES[kind], copy=False).reshape(shape, order="F")
 
 
-def _structure(parts: Iterator[tuple[int, memoryview]], shape: tuple[int, ...], order: str, depth: int) -> Any:
+def _structure(
+    parts: Iterator[tuple[int, memoryview]], shape: tuple[int, ...], order: str, budget: list[int], depth: int
+) -> Any:
     if depth >= _MAX_DEPTH:
         raise _Damaged("structures lie too deep within each other")
     if math.prod(shape) != 1:
@@ -174,10 +177,16 @@ def _structure(parts: Iterator[tuple[int, memoryview]], shape: tuple[int, ...], 
             raise _Damaged("a structure's field is no array")
         if len(content) == 0:  # how an empty field is written
             continue
-        _, value = _matrix(content, order, depth + 1)
+        _, value = _matrix(content, order, budget, depth + 1)
         if value is not None:
             table[raw.split(b"\0", 1)[0].decode("latin1")] = value
     return table
+
+
+def _spend(budget: list[int], size: int) -> None:
+    budget[0] -= size
+    if budget[0] < 0:
+        raise _Damaged("it unpacks into far more than its size")
 
 
 def _next(parts: Iterator[tuple[int, memoryview]], what: str) -> tuple[int, memoryview]:
@@ -221,9 +230,7 @@ def _group(group: Mapping[str, Any], budget: list[int], depth: int) -> Fields:
         raise _Damaged(f"a group has {len(group)} entries")
     found: Fields = {}
     for name in group:
-        budget[0] -= _COST_OF_ENTRY  # groups may hold each other
-        if budget[0] < 0:
-            raise _Damaged("it unpacks into far more than its size")
+        _spend(budget, _COST_OF_ENTRY)  # groups may hold each other
         link = group.get(name, getlink=True)  # type: ignore[call-overload]
         if not isinstance(link, h5py.HardLink) or name.startswith("#"):  # other files, and MATLAB's own references
             continue
@@ -238,9 +245,7 @@ def _group(group: Mapping[str, Any], budget: list[int], depth: int) -> Fields:
 def _dataset(entry: h5py.Dataset, budget: list[int]) -> Any:
     if entry.dtype.kind not in "fiu" or entry.shape is None:
         return None
-    budget[0] -= math.prod(entry.shape) * entry.dtype.itemsize
-    if budget[0] < 0:
-        raise _Damaged("it unpacks into far more than its size")
+    _spend(budget, math.prod(entry.shape) * entry.dtype.itemsize)
     written_as = entry.attrs.get("MATLAB_class")
     value = np.asarray(entry[()])
     if written_as is None:

@@ -188,6 +188,9 @@ def test_tables_may_stay_in_their_own_folder(files: Path, tmp_path: Path) -> Non
         ({"shapePC": np.ones((3441, 4), np.float32)}, "shape has 4 components but 99"),
         ({"expMU": np.full((3441, 1), np.nan, np.float32)}, "expMU holds NaN or infinity"),
         ({"shapeMU": np.ones((4, 1), np.float32)}, "shapeMU must hold x, y, z in turn"),
+        ({"shapeMU": np.full((3441, 1), 3e38, np.float32)}, "the mean face reaches beyond 10000 mm"),
+        ({"expEV": np.full((29, 1), 3e38, np.float32), "expPC": np.full((3441, 29), 9.0)}, "are not finite"),
+        ({"texMU": np.full(3441, 1e300)}, "texMU holds NaN or infinity"),
         ({"innerLandmarkIndex": np.zeros((68, 1), np.uint16)}, "innerLandmarkIndex must lie in 1 to"),
         ({"expPC": None}, "is not a file of the Basel Face Model"),
         ({"texMU": None}, "array 'texMU' is missing"),
@@ -225,7 +228,8 @@ def test_fuzz(tmp_path: Path) -> None:
     for kind in ("mat", "h5"):
         path = write_trimmed(tmp_path / f"BaselFaceModel_mod.{kind}", small)
         good, refused = path.read_bytes(), 0
-        for _ in range(60):
+        for number in range(60):
+            path = tmp_path / f"{number}.{kind}"  # a file of that name and time is read once
             data = bytearray(good)
             for at in rng.integers(len(data), size=rng.integers(1, 8)):
                 data[at] = rng.integers(256)

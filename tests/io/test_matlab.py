@@ -113,6 +113,19 @@ def bomb() -> bytes:
     return level_5_bytes()[:128] + struct.pack("<II", 15, len(packed)) + packed
 
 
+def grower() -> bytes:
+    """40 million bytes of zeros that say they are doubles."""
+    count = 40_000_000
+    flags = (
+        struct.pack("<IIII", 6, 8, 6, 0)
+        + struct.pack("<IIii", 5, 8, 1, count)
+        + struct.pack("<IHH", 1 << 16 | 1, 97, 0)
+    )
+    body = flags + struct.pack("<II", 2, count) + bytes(count)
+    packed = zlib.compress(struct.pack("<II", 14, len(body)) + body, 9)
+    return level_5_bytes()[:128] + struct.pack("<II", 15, len(packed)) + packed
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -123,6 +136,7 @@ def bomb() -> bytes:
         (level_5_bytes()[:128] + struct.pack("<II", 14, 0xFFFFFFF8), "ends in the middle"),
         (level_5_bytes()[:128] + struct.pack("<II", 14, 8) + bytes(8), "numbers of the unknown type 0"),
         (bomb(), "unpacks into far more than its size"),
+        (grower(), "unpacks into far more than its size"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, data: bytes, message: str) -> None:
