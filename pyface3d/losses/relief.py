@@ -9,23 +9,26 @@ import torch
 from torch import Tensor
 
 
-def relief_loss(relief: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+def relief_loss(relief: Tensor, truth: Tensor, weight: Tensor, softness: float = 0.0) -> Tensor:
     """Weighted mean of the absolute difference, mm; 0 where nothing counts.
 
     Args:
         relief, truth: (B, H, W) mm.
         weight: (B, H, W), not negative, how much each pixel counts.
+        softness: differences below this many mm are rounded off, √(d² + s²) − s: a pull in proportion to the error
+            where it is small, which finds the way out of the flat answer that is the median of most skin.
     """
-    return (weight * (relief - truth).abs()).sum() / weight.sum().clamp_min(1e-6)
+    return (weight * _soft(relief - truth, softness)).sum() / weight.sum().clamp_min(1e-6)
 
 
-def relief_slope_loss(relief: Tensor, truth: Tensor, weight: Tensor, step: int = 1) -> Tensor:
+def relief_slope_loss(relief: Tensor, truth: Tensor, weight: Tensor, step: int = 1, softness: float = 0.0) -> Tensor:
     """Weighted mean |∂x (a − b)| + weighted mean |∂y (a − b)|, mm.
 
     Args:
         relief, truth: (B, H, W) mm.
         weight: (B, H, W), not negative; a difference counts as the lesser of its two pixels.
         step: pixels between the two; 1 are the forward differences of the paper, more are slopes of broader shapes.
+        softness: as of `relief_loss`.
     """
     error = relief - truth
     total = error.new_zeros(())
@@ -33,5 +36,9 @@ def relief_slope_loss(relief: Tensor, truth: Tensor, weight: Tensor, step: int =
         length = error.shape[axis] - step
         difference = error.narrow(axis, step, length) - error.narrow(axis, 0, length)
         counts = torch.minimum(weight.narrow(axis, step, length), weight.narrow(axis, 0, length))
-        total = total + (counts * difference.abs()).sum() / counts.sum().clamp_min(1e-6)
+        total = total + (counts * _soft(difference, softness)).sum() / counts.sum().clamp_min(1e-6)
     return total
+
+
+def _soft(error: Tensor, softness: float) -> Tensor:
+    return error.abs() if softness == 0 else (error.square() + softness**2).sqrt() - softness

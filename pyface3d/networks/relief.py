@@ -22,6 +22,7 @@ STEP = 16
 _CHANNELS = (24, 48, 96, 160)  # at 1/2, 1/4, 1/8 and 1/16 of the crop's resolution
 _DILATIONS = (1, 2, 4)  # at the coarsest: what is a wrinkle depends on where in the face it is
 _INPUT_MEAN, _INPUT_STD = 0.45, 0.25
+_OUTPUT_MM = 0.2  # what 1 at the last layer stands for: about the relief of wrinkled skin
 
 
 class _Conv(nn.Sequential):
@@ -84,7 +85,7 @@ class ReliefNet(nn.Module):
         for up, decode, skip in zip(reversed(self.up), reversed(self.decode), reversed(kept)):
             raised = functional.interpolate(up(features), scale_factor=2.0, mode="nearest")
             features = decode(raised + skip)
-        return functional.pixel_shuffle(self.last(features), 2)[:, 0]
+        return _OUTPUT_MM * functional.pixel_shuffle(self.last(features), 2)[:, 0]
 
 
 def relief_network(weights: Mapping[str, Tensor]) -> ReliefNet:

@@ -47,6 +47,14 @@ def test_slopes_agree_with_a_loop(step):
     torch.testing.assert_close(relief_slope_loss(a, b, weight, step), total)
 
 
+def test_softness_by_hand_and_in_its_limits():
+    relief, truth, weight = torch.tensor([[[0.03, 4.0]]]), torch.zeros(1, 1, 2), torch.ones(1, 1, 2)
+    wanted = ((0.03**2 + 0.04**2) ** 0.5 - 0.04 + (16 + 0.04**2) ** 0.5 - 0.04) / 2
+    assert float(relief_loss(relief, truth, weight, 0.04)) == pytest.approx(wanted)
+    a, b, some = maps(3)
+    torch.testing.assert_close(relief_slope_loss(a, b, some, 1, 1e-9), relief_slope_loss(a, b, some))
+
+
 def test_a_constant_offset_has_no_slope():
     a, _, weight = maps(1)
     assert float(relief_slope_loss(a + 0.7, a, weight)) == pytest.approx(0.0, abs=1e-12)

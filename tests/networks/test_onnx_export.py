@@ -61,7 +61,7 @@ def test_part_network_answers_alike_for_any_batch_and_size():
 def test_relief_in_millimetres_is_the_same_in_onnxruntime():
     torch.manual_seed(0)
     network = ReliefNet((8, 12, 16, 24))
-    torch.nn.init.normal_(network.last.weight, std=0.05)
+    torch.nn.init.normal_(network.last.weight, std=0.25)
     network(torch.rand(4, 3, 64, 64) * torch.rand(4, 3, 1, 1))
     network.eval()
     session = ort.InferenceSession(relief_onnx(network, 64), providers=["CPUExecutionProvider"])

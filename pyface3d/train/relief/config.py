@@ -19,6 +19,7 @@ class ReliefWeights:
 
     Attributes:
         height, slope, broad_slope: of the heights, of their differences between neighbours, and over four pixels.
+        softness: mm below which differences are rounded off.
         seen: of skin that the photo shows.
         unseen: of all else. Hair, glasses, eyes and background have no relief; skin behind an occluder keeps its true
             one as the target: the other half of the face may say something of it, and what is laid over it must not
@@ -30,6 +31,7 @@ class ReliefWeights:
     height: float = 1.0
     slope: float = 4.0
     broad_slope: float = 1.0
+    softness: float = 0.05
     seen: float = 1.0
     unseen: float = 0.1
     emphasis: float = 2.0

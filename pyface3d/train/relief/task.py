@@ -43,11 +43,11 @@ class ReliefTask:
         image = recolour(image.float() / 255, rng)
         found = network(image.contiguous(memory_format=torch.channels_last))
         weights, truth = self.config.weights, truth.float()
-        counts = pixel_weights(truth, seen, weights)
+        maps, soft = (found, truth, pixel_weights(truth, seen, weights)), weights.softness
         return {
-            "height": weights.height * relief_loss(found, truth, counts),
-            "slope": weights.slope * relief_slope_loss(found, truth, counts),
-            "broad_slope": weights.broad_slope * relief_slope_loss(found, truth, counts, _BROAD_PX),
+            "height": weights.height * relief_loss(*maps, soft),
+            "slope": weights.slope * relief_slope_loss(*maps, 1, soft),
+            "broad_slope": weights.broad_slope * relief_slope_loss(*maps, _BROAD_PX, soft),
         }
 
     def validate(self, network: ReliefNet, step: int, monitor: Monitor) -> dict[str, float]:
