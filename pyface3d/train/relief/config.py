@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReliefWeights:
-    """How much each part of the loss, all in mm, and each kind of pixel counts.
+    """How much each part of the loss, and each kind of pixel counts.
 
     Attributes:
         height, slope, broad_slope: of the heights, of their differences between neighbours, and over four pixels.
-        softness: mm below which differences are rounded off.
+        softness: mm below which differences are rounded off: nearly all of them, so that the loss is close to squares.
+            Bare or hardly rounded absolute values rest at the flat answer, the median of most skin, many times longer.
         seen: of skin that the photo shows.
         unseen: of all else. Hair, glasses, eyes and background have no relief; skin behind an occluder keeps its true
             one as the target: the other half of the face may say something of it, and what is laid over it must not
@@ -28,10 +29,10 @@ class ReliefWeights:
             is flat, and the median of what is uncertain is no wrinkle at all.
     """
 
-    height: float = 1.0
-    slope: float = 4.0
-    broad_slope: float = 1.0
-    softness: float = 0.05
+    height: float = 10.0
+    slope: float = 40.0
+    broad_slope: float = 10.0
+    softness: float = 0.5
     seen: float = 1.0
     unseen: float = 0.1
     emphasis: float = 2.0
