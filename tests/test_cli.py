@@ -84,6 +84,7 @@ def test_module_and_version():
         (["reconstruct", "a.jpg", "--system", "magic"], "got 'magic'"),
         (["reconstruct", "a.jpg", "--formats", "ply,stl"], "got 'stl'"),
         (["reconstruct", "a.jpg", "--stages", "final"], "got 'final'"),
+        (["reconstruct", "a.jpg", "--stages", "withBump"], "add --bump net"),
         (["reconstruct", "a.jpg", "--poses", "up"], "got 'up'"),
         (["reconstruct", "a.jpg", "--batch", "0"], "batch must be at least 1"),
         (["reconstruct", "a.jpg", "--max-faces", "0"], "max_faces must be at least 1"),
