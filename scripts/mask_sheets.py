@@ -126,7 +126,7 @@ def texture_row(image: Picture, name: str, network: FacePartPredictor, fit: str,
     for told in ({"occlusion": "colours"}, {"visible": visible}):
         (result,) = reconstruct(image, points, fit=fit, **told)
         tiles += [result.render(yaw=yaw, size=size) for yaw in (-TURN, TURN)]
-    return Row(tiles, f"{name[:40]}: photo, seen, by colours −25° +25°, by the network −25° +25°")
+    return Row(tiles, f"{name[:40]}: photo, seen, by colours -25 +25, by the network -25 +25")
 
 
 def sheet(rows: list[Row], columns: int, *, legend: bool) -> Picture:

@@ -29,7 +29,8 @@ def test_result_is_whole(portrait, result):
     torch.testing.assert_close(
         result.verts @ result.rotation.T + result.translation, result.verts_aligned, rtol=0, atol=1e-3
     )
-    assert set(result.timings) == {"detect", "landmarks", "fit_landmarks", "fit_photometric", "texture"}
+    steps = {"detect", "landmarks", "parts", "fit_landmarks", "fit_photometric", "texture"}
+    assert set(result.timings) == steps
 
 
 def test_mesh_lies_on_the_landmarks(result):
