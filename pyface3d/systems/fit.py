@@ -42,9 +42,9 @@ _WINDOW = 0.6  # picture kept around a face, of its size, on every side: enough 
 _VISIBLE_MM = 3.0  # depth slack of the visibility test for models without a texture chart
 # Given landmarks carry no σ: annotators differ by about this share of the distance between the outer eye corners.
 _GIVEN_SIGMA = 0.02
-# A dense point that the network calls hidden is its guess from the rest of the face: it counts as if its σ were this
-# share's inverse as large.
-_HIDDEN_SHARE = 0.5
+# A point that the network calls hidden is its guess from the rest of the face, and those of a part err together (behind
+# a face mask all of a mouth that is open on average): it counts as if its σ were this share's inverse as large.
+_HIDDEN_SHARE = 0.15
 
 
 def reconstruct(
@@ -136,8 +136,7 @@ class _Found:
         if self.prediction is None or not has_dense_points(model):
             return None
         said = self.prediction
-        widened = said.sigma / (_HIDDEN_SHARE + (1 - _HIDDEN_SHARE) * said.visible)
-        points, sigma = torch.from_numpy(said.points[68:])[None], torch.from_numpy(widened[68:])[None]
+        points, sigma = torch.from_numpy(said.points[68:])[None], torch.from_numpy(_counted_sigma(said)[68:])[None]
         return DenseLandmarks(points, sigma, torch.from_numpy(said.identity)[None] if identity else None)
 
 
@@ -169,10 +168,16 @@ def _find(
         with _timed(own, "landmarks"):
             if predictor == "network":
                 said = load_face_points(device).predict(image, [face])[0]
-                points, sigma = said.points[:68], said.sigma[:68]
+                points, sigma = said.points[:68], _counted_sigma(said)[:68]
             else:
                 points, sigma = landmarks68(image, face, predictor)
         yield _Found(face, points, sigma, said, own)
+
+
+def _counted_sigma(said: FacePrediction) -> NDArray[np.float32]:
+    """Deviations (388,) px as the fit shall take them: larger where the network says that the point is hidden."""
+    widened: NDArray[np.float32] = said.sigma / (_HIDDEN_SHARE + (1 - _HIDDEN_SHARE) * said.visible)
+    return widened
 
 
 def _looked_at(

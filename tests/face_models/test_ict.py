@@ -49,7 +49,7 @@ def test_is_a_head_in_our_frame(ict):
 
 
 def test_brow_points_are_in_the_middle_of_the_brows(ict):
-    """As the embedded head's: half a brow's height below the kit's vertices, on the skin, between those and the lids."""
+    """As the embedded head's: half a brow's height below the kit's vertices, on the skin, above the lids."""
     embedding = ict.landmarks("ibug68")
     points = embedding.points(ict.template[None], ict.topology)[0]
     upper_edge = ict.template[list(LANDMARK_VERTS)]

@@ -36,12 +36,14 @@ def test_faces_meet_their_landmarks_and_stay_human(head, photos, check_fit):
         errors.append(check_fit.percent(photo, fit).mean())
         frozen = fit_landmarks(*given, identity_weight=check_fit.FROZEN, expression_weight=check_fit.FROZEN)
         baseline.append(check_fit.percent(photo, frozen).mean())
-    assert torch.stack(errors).mean() <= 4.5
-    assert torch.stack(errors).mean() < 0.75 * torch.stack(baseline).mean()
+    # 1.94 % of the eyes' distance with the shipped weights, the worst photo 3.1 %; the posed mean face 3.53 %.
+    assert torch.stack(errors).mean() <= 2.4
+    assert torch.stack(errors).max() <= 4.0
+    assert torch.stack(errors).mean() < 0.65 * torch.stack(baseline).mean()
 
 
 def test_left_out_landmarks_are_predicted(head, photos, check_fit):
     generator = torch.Generator().manual_seed(0)
     both = [check_fit.left_out_errors(head, photo, 4, generator) for photo in photos]
     fitted, left_out = torch.tensor(both).mean(0)
-    assert left_out <= 1.3 * fitted
+    assert left_out <= 1.25 * fitted  # 1.14 with the shipped weights
