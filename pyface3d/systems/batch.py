@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from pyface3d.io.pictures import encode_png, reduced
 from pyface3d.io.records import encode_json, versions
 from pyface3d.io.report import Report, Row, write_report
 from pyface3d.io.staging import StagedFiles, remove_stale, staged_files
+from pyface3d.io.weights import list_assets
 from pyface3d.reconstruction import FORMATS, POSES, STAGES, Reconstruction, check_choices
 from pyface3d.systems.inputs import Photo, expand_inputs
 from pyface3d.systems.running import THUMBNAIL, Result, RunOptions, System, Writer, around
@@ -290,9 +291,14 @@ class _Run:
                 return candidate
         raise InputError(f"{self.options.landmarks} holds no landmarks for it ({path.stem}{_LANDMARK_ENDINGS[0]} …)")
 
+    @cached_property
+    def _shipped_weights(self) -> dict[str, str]:
+        """Checksums by asset: a newly trained network makes other files than the one before."""
+        return {asset.card.name: asset.card.sha256 for asset in list_assets()}
+
     def _fingerprint(self, data: bytes, landmarks_file: Path | None) -> str:
         """Of everything that decides the output files."""
-        settings = [self.options.affecting_files(), versions()]
+        settings = [self.options.affecting_files(), versions(), self._shipped_weights]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(hashlib.sha256(data).digest())
         if landmarks_file is not None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from synthetic_head import egg_reconstruction
 
 from pyface3d.errors import InputError, NoFaceError, OutputError
 from pyface3d.io import staging
+from pyface3d.io.weights import list_assets
+from pyface3d.systems import batch
 from pyface3d.systems.batch import BatchOptions, map_ahead, run_batch
 
 
@@ -151,6 +154,24 @@ def test_resume_skips_what_is_complete(tmp_path):
     calls.clear()
     run_batch(photos, out, counted, BatchOptions(formats=("ply",), pictures=False, resume=True))
     assert len(calls) == 4, "other options, other files"
+
+
+def test_resume_redoes_what_other_weights_made(tmp_path, monkeypatch):
+    calls = []
+
+    def counted(image, landmarks):
+        calls.append(1)
+        return egg_system(image, landmarks)
+
+    photo, options = picture(tmp_path / "a.png"), BatchOptions(formats=("ply",), pictures=False, resume=True)
+    run_batch([photo], tmp_path / "out", counted, options)
+    run_batch([photo], tmp_path / "out", counted, options)
+    assert len(calls) == 1
+    shipped = list_assets()
+    retrained = [replace(asset, card=replace(asset.card, sha256="0" * 64)) for asset in shipped[:1]] + shipped[1:]
+    monkeypatch.setattr(batch, "list_assets", lambda: retrained)
+    run_batch([photo], tmp_path / "out", counted, options)
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"run": 3}', b'{"run": {"files": [1]}}', b"[" * 5000, b"\xff"])
