@@ -49,4 +49,4 @@ PART_COLOURS: dict[FacePart, tuple[int, int, int]] = {
     FacePart.NECK: (96, 128, 64),
     FacePart.EAR: (255, 128, 0),
 }
-"""sRGB colours to show label maps in."""
+"""sRGB colours to show label maps in; the palette of our PNGs."""

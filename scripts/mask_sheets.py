@@ -32,9 +32,9 @@ from pyface3d.evaluate.annotated_faces import evenly, face_at
 from pyface3d.evaluate.mask_scores import Confusion
 from pyface3d.evaluate.masks import TRUTH_LABELS, VISIBLE, true_masks
 from pyface3d.io.images import read_image, write_png
-from pyface3d.io.label_maps import PART_COLOURS, read_label_map, to_parts
+from pyface3d.io.label_maps import read_label_map, to_parts
 from pyface3d.io.weights import read_weights
-from pyface3d.part_labels import VISIBLE_FACE, FacePart
+from pyface3d.part_labels import PART_COLOURS, VISIBLE_FACE, FacePart
 from pyface3d.systems.fit import FITS, reconstruct
 from pyface3d.systems.inputs import expand_inputs
 from pyface3d.systems.segment import Segmentation

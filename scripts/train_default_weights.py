@@ -23,7 +23,7 @@ from pyface3d.networks.face_points import FacePoints
 from pyface3d.train import command
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.imagenet import load_imagenet_trunk
-from pyface3d.train.loop import CHECKPOINT, Trainer, run_training
+from pyface3d.train.loop import CHECKPOINT, Trainer
 from pyface3d.train.points.config import PointsConfig
 from pyface3d.train.points.head_tables import HeadTables, head_tables
 from pyface3d.train.points.measures import answers, photo_measures, sample_measures
@@ -61,11 +61,7 @@ def train(args: argparse.Namespace) -> None:
     network = make_network(args, config, validation, tables, resumed=state is not None)
     task = PointsTask(config, tables, device, validation, photos_of(args, config.size))
     trainer = Trainer(network, task, device)
-    if state:
-        trainer.load(state)
-        print(f"resumed at step {trainer.step} of {config.steps}", flush=True)
-    command.note_command(args.out, Path(__file__).name)
-    run_training(trainer, source, args.out, workers=command.workers_of(args, device), pace=command.pace_of(args))
+    command.run(args, Path(__file__).name, trainer, source, device, state)
 
 
 def face_source(args: argparse.Namespace, config: PointsConfig, device: str) -> FaceSource:

@@ -24,7 +24,7 @@ from pyface3d.networks.face_parts import FaceParts, face_parts_network
 from pyface3d.train import command
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.imagenet import load_imagenet_trunk
-from pyface3d.train.loop import CHECKPOINT, Trainer, run_training
+from pyface3d.train.loop import CHECKPOINT, Trainer
 from pyface3d.train.parts.config import PartsConfig
 from pyface3d.train.parts.measures import found_parts, part_measures
 from pyface3d.train.parts.photos import read_part_photos
@@ -61,11 +61,7 @@ def train(args: argparse.Namespace) -> None:
     source = face_source(args, config, device)
     network = make_network(args, config, resumed=state is not None)
     trainer = Trainer(network, PartsTask(config, device, validation_of(args, source)), device)
-    if state:
-        trainer.load(state)
-        print(f"resumed at step {trainer.step} of {config.steps}", flush=True)
-    command.note_command(args.out, Path(__file__).name)
-    run_training(trainer, source, args.out, workers=command.workers_of(args, device), pace=command.pace_of(args))
+    command.run(args, Path(__file__).name, trainer, source, device, state)
 
 
 def face_source(args: argparse.Namespace, config: PartsConfig, device: str) -> FaceSource:

@@ -21,7 +21,7 @@ from pyface3d.errors import Pyface3dError
 from pyface3d.networks.relief import ReliefNet
 from pyface3d.train import command
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
-from pyface3d.train.loop import CHECKPOINT, Trainer, run_training
+from pyface3d.train.loop import CHECKPOINT, Trainer
 from pyface3d.train.relief.config import ReliefConfig
 from pyface3d.train.relief.samples import ReliefSamples, render_relief
 from pyface3d.train.relief.task import ReliefTask, reliefs, sample_measures
@@ -53,11 +53,7 @@ def train(args: argparse.Namespace) -> None:
     if args.init and state is None:
         command.fill_from_checkpoint(network, args.init)
     trainer = Trainer(network, ReliefTask(config, render_validation(args, source)), device)
-    if state:
-        trainer.load(state)
-        print(f"resumed at step {trainer.step} of {config.steps}", flush=True)
-    command.note_command(args.out, Path(__file__).name)
-    run_training(trainer, source, args.out, workers=command.workers_of(args, device), pace=command.pace_of(args))
+    command.run(args, Path(__file__).name, trainer, source, device, state)
 
 
 def face_source(args: argparse.Namespace, config: ReliefConfig, device: str) -> FaceSource:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyface3d.errors import InputError
 from pyface3d.io.images import MAX_FILE_BYTES, opened_image
 from pyface3d.io.meshes.files import read_bytes
-from pyface3d.part_labels import FacePart
+from pyface3d.part_labels import PART_COLOURS, FacePart
 
 _P = FacePart
 LABEL_MAPS: dict[str, tuple[FacePart, ...]] = {
@@ -35,22 +35,6 @@ LABEL_MAPS: dict[str, tuple[FacePart, ...]] = {
     ),
 }
 """What the class numbers 0, 1, 2 … of a program mean, as our classes."""
-
-PART_COLOURS: dict[FacePart, tuple[int, int, int]] = {
-    FacePart.BACKGROUND: (0, 0, 0),
-    FacePart.SKIN: (236, 188, 150),
-    FacePart.BROW: (120, 72, 32),
-    FacePart.EYE: (64, 160, 255),
-    FacePart.NOSE: (255, 222, 120),
-    FacePart.LIP: (224, 64, 96),
-    FacePart.MOUTH: (128, 0, 48),
-    FacePart.HAIR: (144, 96, 192),
-    FacePart.GLASSES: (0, 208, 208),
-    FacePart.OCCLUDER: (255, 0, 255),
-    FacePart.NECK: (96, 128, 64),
-    FacePart.EAR: (255, 128, 0),
-}
-"""sRGB colours to show label maps in; the palette of our PNGs."""
 
 
 def encode_label_map(labels: NDArray[np.uint8]) -> bytes:

@@ -16,10 +16,10 @@ from pyface3d.detect.faces import DETECTOR
 from pyface3d.detect.landmarks import PREDICTOR
 from pyface3d.detect.parts import load_part_predictor
 from pyface3d.errors import InputError, NoFaceError
-from pyface3d.io.label_maps import PART_COLOURS, drawn_labels, encode_label_map
+from pyface3d.io.label_maps import drawn_labels, encode_label_map
 from pyface3d.io.pictures import encode_png, reduced
 from pyface3d.io.records import versions
-from pyface3d.part_labels import VISIBLE_FACE, FacePart
+from pyface3d.part_labels import PART_COLOURS, VISIBLE_FACE, FacePart
 from pyface3d.systems.running import THUMBNAIL, RunOptions, Writer, around
 
 _OVERLAY_SIZE = 1600

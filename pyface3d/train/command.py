@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.config import RunConfig
-from pyface3d.train.loop import CHECKPOINT, Pace
+from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training
+from pyface3d.train.samples import FaceSource
 
 VALIDATION_SEED = 1_000_003  # added to the run's seed
 COMMANDS = "commands.txt"
@@ -72,6 +73,22 @@ def note_command(folder: Path, script: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / COMMANDS).open("a") as stream:
         stream.write(" ".join(["python", f"scripts/{script}", *sys.argv[1:]]) + "\n")
+
+
+def run(
+    args: argparse.Namespace,
+    script: str,
+    trainer: Trainer,
+    source: FaceSource,
+    device: str,
+    state: dict[str, Any] | None,
+) -> None:
+    """Train to the end of the schedule, from the checkpoint's ``state`` where there is one; ``script``: its name."""
+    if state:
+        trainer.load(state)
+        print(f"resumed at step {trainer.step} of {trainer.config.steps}", flush=True)
+    note_command(args.out, script)
+    run_training(trainer, source, args.out, workers=workers_of(args, device), pace=pace_of(args))
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], named: str) -> None:

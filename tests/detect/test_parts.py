@@ -15,9 +15,9 @@ from pyface3d.detect import face_from_landmarks, face_parts, parts, visible_face
 from pyface3d.detect.parts import FacePartPredictor, parts_crop
 from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models.landmarks import PARTS_MARGIN, PARTS_RAISE
-from pyface3d.io.label_maps import PART_COLOURS, drawn_labels
+from pyface3d.io.label_maps import drawn_labels
 from pyface3d.networks.face_parts import FaceParts
-from pyface3d.part_labels import VISIBLE_FACE, FacePart
+from pyface3d.part_labels import PART_COLOURS, VISIBLE_FACE, FacePart
 
 SIZE = 64
 # A made-up face of 68 landmarks: a grid, but eyes and mouth lie where roll is read from.

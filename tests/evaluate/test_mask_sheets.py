@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pyface3d.detect.parts import FacePartPredictor
-from pyface3d.io.label_maps import PART_COLOURS, encode_label_map
+from pyface3d.io.label_maps import encode_label_map
 from pyface3d.io.weights import ASSETS_DIR
-from pyface3d.part_labels import FacePart
+from pyface3d.part_labels import PART_COLOURS, FacePart
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mask_sheets.py"
 PORTRAIT = ASSETS_DIR / "demo" / "astronaut.png"

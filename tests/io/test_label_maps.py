@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pyface3d.errors import InputError
-from pyface3d.io.label_maps import LABEL_MAPS, PART_COLOURS, encode_label_map, read_label_map, to_parts
-from pyface3d.part_labels import FacePart
+from pyface3d.io.label_maps import LABEL_MAPS, encode_label_map, read_label_map, to_parts
+from pyface3d.part_labels import PART_COLOURS, FacePart
 
 
 def test_palette_png_round_trip(tmp_path: Path) -> None:
