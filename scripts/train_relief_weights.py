@@ -57,9 +57,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def face_source(args: argparse.Namespace, config: ReliefConfig, device: str) -> FaceSource:
-    from pyface3d.data.synthetic.views import PARTS
+    from pyface3d.data.synthetic.views import RELIEF
 
-    options = {"occluders": config.occluders, "framing": PARTS, "empty": 0.0}
+    options = {"occluders": config.occluders, "framing": RELIEF, "empty": 0.0}
     return FaceSource(args.assets, config.size, config.seed, device, options)
 
 

@@ -1,6 +1,6 @@
 """Relief of a face in a picture, by our relief network: wrinkles and folds in millimetres.
 
-The network looks at the square that the part network looks at (`detect.parts`); its answer is averaged with that for
+The network looks at a square about the landmarks (`relief_crop`); its answer is averaged with that for
 the mirror image. What is not seen of the face has no relief: see `faded`.
 """
 
@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from pyface3d.detect.crops import Crop, Points
 from pyface3d.detect.faces import check_image
-from pyface3d.detect.parts import parts_crop
+from pyface3d.detect.face_points import check_landmarks, points_crop
+from pyface3d.face_models.landmarks import RELIEF_MARGIN, RELIEF_RAISE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ CROP_SIZE = 256
 """Side of the square in pixels."""
 # Towards what is not skin the relief fades out: first this much is taken off, then the edge is as soft as that (shares
 # of the square's side; 0.012 are 3 mm). A network's borders are a few pixels off, and dark rims look like creases.
-_TAKEN_OFF, _SOFT = 0.012, 0.012
+_TAKEN_OFF, _SOFT = 0.015, 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,19 @@ class ReliefPredictor:
             InputError: the image or the landmarks cannot be used.
         """
         check_image(image)
-        crop = parts_crop(points, self.size)
+        crop = relief_crop(points, self.size)
         pixels = torch.from_numpy(crop.warp(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
         both = self.network(torch.cat([pixels, pixels.flip(-1)]))
         return ReliefPrediction((0.5 * (both[0] + both[1].flip(-1))).cpu().numpy(), crop)
+
+
+def relief_crop(points68: Points, size: int = CROP_SIZE) -> Crop:
+    """The square that the relief network looks at, about 68 landmarks (68, 2) px.
+
+    Raises:
+        InputError: the landmarks are no face.
+    """
+    return points_crop(check_landmarks(points68), size, RELIEF_MARGIN, RELIEF_RAISE)
 
 
 def faded(visible: NDArray[np.bool_], crop: Crop) -> NDArray[np.float32]:

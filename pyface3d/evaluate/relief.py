@@ -94,7 +94,7 @@ def ambient_heads(faces: SyntheticFaces, numbers: Sequence[int], seed: int, size
     """
     rngs = {stage: [np.random.default_rng([seed, number, stage]) for number in numbers] for stage in range(5)}
     folk = people.draw_people(faces.assets, rngs[people.STAGE])
-    seen = views.draw_views(rngs[views.STAGE], folk, size, views.PARTS)
+    seen = views.draw_views(rngs[views.STAGE], folk, size, views.RELIEF)
     skins = draw_skins(faces.assets, rngs[_SKINS], folk)
     wear = draw_wear(faces.assets, rngs[_WEAR], folk, skins.hair)
     factor, pixels = _FINER * size / seen.camera.width, _FINER * size

@@ -36,6 +36,9 @@ Tighter crops leave more pixels to the face, wider ones bear worse boxes.
 """
 
 PARTS_MARGIN, PARTS_RAISE = 1.9, 0.1
-"""The square that the networks of parts and relief look at: its side over the larger side of the landmarks' box, and by
+"""The square that the network of parts looks at: its side over the larger side of the landmarks' box, and by
 how many of its sides its middle lies above the box's, towards the forehead: hair, hats and ears belong to the picture.
 """
+
+RELIEF_MARGIN, RELIEF_RAISE = 1.5, 0.13
+"""The same of the relief network: from the hairline to below the chin, a pixel less than a millimetre."""

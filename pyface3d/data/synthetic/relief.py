@@ -27,10 +27,10 @@ _PATCHES, _MOTTLE, _SPECKLE = range(3)  # scales of the noise bank
 _NOISE_TEXEL_MM = 0.5
 _HEAD_RADIUS_MM = 75.0  # of the cylinder that noise is wrapped round
 _SMOOTH_SHARE = 0.25  # of people whose skin has no lines at all
-_AGE_EXPONENT = 0.9  # of a number even in [0, 1]: below 1 more are old
+_AGE_EXPONENT = 0.7  # of a number even in [0, 1]: below 1 more are old
 _SMOOTH_PLIANCY = 0.08  # share of an action's wrinkles that such skin shows
 _LEAST_MM = 0.01  # shallower wrinkles are not drawn
-_REST_MM = 0.7  # see `open_share`
+_REST_MM = 0.35  # see `open_share`
 
 
 class _Family(NamedTuple):
@@ -57,20 +57,20 @@ class _Family(NamedTuple):
 
 _SMILE = ("mouthSmile", "mouthUpperUp")
 _FAMILIES = (
-    _Family(wrinkles.forehead, "forehead", 0.85, 1.0, ("browInnerUp", "browOuterUp"), 1.0),
-    _Family(wrinkles.frown, "glabella", 1.0, 1.0, ("browDown", "noseSneer"), 1.0),
-    _Family(wrinkles.nose_root, "glabella", 0.7, 1.3, ("noseSneer", "browDown"), 0.8),
-    _Family(wrinkles.nose_sides, "nose", 0.5, 2.0, ("noseSneer", "cheekSquint"), 0.8),
-    _Family(wrinkles.crows_feet, "eyes", 0.75, 1.0, ("cheekSquint", "eyeSquint", "mouthSmile"), 1.0),
-    _Family(wrinkles.under_eye, "eyes", 0.4, 1.0, ("cheekSquint", "eyeSquint"), 0.8),
-    _Family(wrinkles.bags, "eyes", 1.1, 1.3, ("cheekSquint",), 0.8),
-    _Family(wrinkles.folds, "cheeks", 1.6, 0.8, _SMILE, 1.0),
-    _Family(wrinkles.cheek_arcs, "cheeks", 0.8, 2.0, ("mouthSmile",), 0.7),
-    _Family(wrinkles.marionette, "mouth", 1.3, 1.6, ("mouthFrown",), 0.8),
+    _Family(wrinkles.forehead, "forehead", 1.1, 1.0, ("browInnerUp", "browOuterUp"), 1.0),
+    _Family(wrinkles.frown, "glabella", 1.3, 1.0, ("browDown", "noseSneer"), 1.0),
+    _Family(wrinkles.nose_root, "glabella", 0.9, 1.3, ("noseSneer", "browDown"), 0.8),
+    _Family(wrinkles.nose_sides, "nose", 0.6, 2.0, ("noseSneer", "cheekSquint"), 0.8),
+    _Family(wrinkles.crows_feet, "eyes", 1.0, 1.0, ("cheekSquint", "eyeSquint", "mouthSmile"), 1.0),
+    _Family(wrinkles.under_eye, "eyes", 0.55, 1.0, ("cheekSquint", "eyeSquint"), 0.8),
+    _Family(wrinkles.bags, "eyes", 1.4, 1.3, ("cheekSquint",), 0.8),
+    _Family(wrinkles.folds, "cheeks", 1.9, 0.8, _SMILE, 1.0),
+    _Family(wrinkles.cheek_arcs, "cheeks", 1.1, 2.0, ("mouthSmile",), 0.7),
+    _Family(wrinkles.marionette, "mouth", 1.5, 1.6, ("mouthFrown",), 0.8),
     _Family(wrinkles.below_lip, "mouth", 0.9, 1.0, ("mouthShrugLower", "mouthFrown"), 0.8),
-    _Family(wrinkles.around_mouth, "mouth", 0.45, 2.0, ("mouthPucker", "mouthPress"), 0.8),
+    _Family(wrinkles.around_mouth, "mouth", 0.6, 2.0, ("mouthPucker", "mouthPress"), 0.8),
     _Family(wrinkles.chin_pebbles, "mouth", 0.35, 2.5, ("mouthShrugLower", "mouthFrown"), 0.8),
-    _Family(wrinkles.crepe, "skin", 0.4, 1.8, (), 0.8),
+    _Family(wrinkles.crepe, "skin", 0.5, 1.8, (), 0.8),
     _Family(wrinkles.neck, "skin", 0.9, 1.0, (), 0.8),
     _Family(wrinkles.swell, "skin", 0.35, 1.0, (), 0.8),
     _Family(wrinkles.lip_furrows, "mouth", 0.2, 0.0, (), 0.7, at_any_age=True),

@@ -130,7 +130,7 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     gloss = torch.where((skin | chest)[..., None], painted[..., 3:], worn.gloss)
     creased = render_texture(torch.stack([skins.relief, open_share(skins.relief)], -1), bare, scene.head)
     relief = torch.where(skin, creased[..., 0], 0.0)
-    exposed = torch.where(skin, exposed * creased[..., 1], exposed)
+    in_crease = torch.where(skin, creased[..., 1], 1.0)
     smooth = normal
     normal = bump_normals(positions, smooth, relief, skin, max_gap_mm=RELIEF_GAP_MM)
     to_eye = -functional.normalize(positions, dim=-1)
@@ -139,6 +139,8 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     tint = torch.where(soft & ~hides, veil.opacity, 0.0)[..., None]
     albedo = albedo * (1 - tint) + veil.albedo * tint
     shadow = cast_shadows(lights, verts, scene.full, positions)
+    # A lamp is as wide as a window at least, and the walls of a groove stand before it as they do before the sky.
+    shadow, exposed = shadow * in_crease[..., None], exposed * in_crease
     light = _shaded(lights, seen.mask, normal, to_eye, albedo, gloss, exposed, shadow, (skin | chest).to(albedo))
     maps = {"normals": normal, "relief": relief, "albedo": albedo, "positions": positions, "smooth_normals": smooth}
     glass = seen.mask & soft & ~hides & (scene.part[front.face_index.clamp_min(0).long()] == Part.LENSES)

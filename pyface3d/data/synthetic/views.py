@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyface3d.data.synthetic.labels import label_points
-from pyface3d.face_models.landmarks import CROP_MARGIN, PARTS_MARGIN, PARTS_RAISE
+from pyface3d.face_models.landmarks import CROP_MARGIN, PARTS_MARGIN, PARTS_RAISE, RELIEF_MARGIN, RELIEF_RAISE
 from pyface3d.geometry import Camera, rotation_from_axis_angle, rotation_from_euler
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ class Framing:
 FACE = Framing()
 """What the landmark network sees."""
 PARTS = Framing(PARTS_MARGIN, PARTS_RAISE, jitter=0.6, roll=0.35)
-"""What the networks of parts and relief see: cut about found landmarks, upright along the face."""
+"""What the network of parts sees: cut about found landmarks, upright along the face."""
+RELIEF = Framing(RELIEF_MARGIN, RELIEF_RAISE, jitter=0.6, roll=0.35)
+"""What the relief network sees, cut in the same way."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ _MOST_MM = 8.0  # no relief is higher; half precision holds it to a few micromet
 
 @dataclass(frozen=True)
 class ReliefSamples(SampleSet):
-    """B crops of the square that the part network looks at.
+    """B crops of the square that the relief network looks at.
 
     Attributes:
         relief: (B, S, S) mm along the normal, float16; unaffected by occluders, 0 off the skin.
