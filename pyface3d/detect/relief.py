@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from pyface3d.detect.crops import Crop, Points
+from pyface3d.detect.crops import Crop, Points, check_landmarks
+from pyface3d.detect.face_points import points_crop
 from pyface3d.detect.faces import check_image
-from pyface3d.detect.face_points import check_landmarks, points_crop
 from pyface3d.face_models.landmarks import RELIEF_MARGIN, RELIEF_RAISE
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ class ReliefNet(nn.Module):
         """Relief in mm, positive outwards along the normal, (B, S, T).
 
         Args:
-            image: RGB in [0, 1] of the square about the landmarks (`detect.relief.relief_crop`), (B, 3, S, T), S and T multiples of 16.
+            image: RGB in [0, 1] of `detect.relief.relief_crop`, (B, 3, S, T), S and T multiples of 16.
 
         Raises:
             ValueError: the sides are no multiples of 16.
