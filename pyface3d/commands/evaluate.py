@@ -10,27 +10,22 @@ examples:
   pyface3d evaluate relief --assets synthetic_assets.npz                   64 heads in even light
   pyface3d evaluate now --identities 50
   pyface3d evaluate now james.obj --views 0,30,-30,60,-60
+  pyface3d evaluate nme 3DDFA/test.configs/ predictions.npy --plot errors.png
+  pyface3d evaluate nme 3DDFA/test.configs/ --images AFLW2000/ --occlude 0
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from pyface3d.cli import EXIT_OK, UsageError
-
-if TYPE_CHECKING:
-    from pyface3d.evaluate.tables import Table
-
-T = TypeVar("T")
-
-Json = Annotated[Path | None, arg(metavar="OUT")]
+from pyface3d.cli import UsageError
+from pyface3d.commands.evaluate_nme import Nme
+from pyface3d.commands.tables import Json, names_of, progress, show
 
 
 @dataclass(frozen=True)
@@ -63,14 +58,14 @@ class Landmarks:
 
         table = evaluate_landmarks(
             self.data,
-            methods=None if self.methods is None else _names(self.methods),
+            methods=None if self.methods is None else names_of(self.methods),
             weights=self.weights,
             peer_weights=self.peer_weights,
             occlude_seed=self.occlude,
             occluders=self.occluders,
             limit=self.limit,
             parts=self.parts,
-            progress=_progress,
+            progress=progress,
         )
         return show(table, self.json, self.csv)
 
@@ -101,12 +96,12 @@ class Detection:
 
         table = evaluate_detection(
             self.folder,
-            detectors=None if self.detectors is None else _names(self.detectors),
+            detectors=None if self.detectors is None else names_of(self.detectors),
             faceless=self.faceless,
             boxes=self.boxes,
             peer_weights=self.peer_weights,
             limit=self.limit,
-            progress=_progress,
+            progress=progress,
         )
         return show(table, self.json, self.csv)
 
@@ -156,11 +151,11 @@ class Masks:
             images=self.images,
             truth_labels=self.truth_labels,
             labels=self.labels,
-            methods=None if self.methods is None else _names(self.methods),
+            methods=None if self.methods is None else names_of(self.methods),
             weights=self.weights,
             classes=self.classes,
             limit=self.limit,
-            progress=_progress,
+            progress=progress,
         )
         return show(table, self.json, self.csv)
 
@@ -192,11 +187,11 @@ class Relief:
         table = evaluate_relief(
             self.count,
             assets=self.assets,
-            methods=None if self.methods is None else _names(self.methods),
+            methods=None if self.methods is None else names_of(self.methods),
             weights=self.weights,
             seed=self.seed,
             size=self.size,
-            progress=_progress,
+            progress=progress,
         )
         return show(table, self.json, self.csv)
 
@@ -244,7 +239,7 @@ class Now:
             self.identities,
             scan=self.scan,
             views=views,
-            methods=_names(self.methods),
+            methods=names_of(self.methods),
             model=self.model,
             weights=self.weights,
             ict=self.ict if self.ict is not None or self.scan is not None else _test_data("ict_facekit"),
@@ -252,7 +247,7 @@ class Now:
             seed=self.seed,
             occlude=self.occlude,
             size=self.size,
-            progress=_progress,
+            progress=progress,
         )
         return show(table, self.json, self.csv)
 
@@ -263,30 +258,8 @@ Command = (
     | Annotated[Masks, subcommand("masks")]
     | Annotated[Relief, subcommand("relief")]
     | Annotated[Now, subcommand("now")]
+    | Annotated[Nme, subcommand("nme")]
 )
-
-
-def show(table: Table, json: Path | None, csv: Path | None) -> int:
-    """Print a table, and write it where asked."""
-    from pyface3d.io.atomic import atomic_file
-
-    print(table.text())
-    for path, content in ((json, table.json), (csv, table.csv)):
-        if path is not None:
-            with atomic_file(path) as stream:
-                stream.write(content().encode())
-    return EXIT_OK
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _progress(pictures: Iterable[T], total: int) -> Iterable[T]:
-    from tqdm import tqdm
-
-    bar: Any = tqdm(pictures, total=total, unit="picture", disable=None, file=sys.stderr)
-    return bar
 
 
 def _test_data(name: str) -> Path:

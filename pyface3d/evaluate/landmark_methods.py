@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -121,7 +121,8 @@ def _mtcnn(setting: Setting) -> Iterator[tuple[str, Method]]:
 
 
 def _mean(setting: Setting) -> Iterator[tuple[str, Method]]:
-    yield "mean shape, true box", _MeanShape(setting.faces)
+    mean = MeanShape(face.points for face in setting.faces)
+    yield "mean shape, true box", lambda sight: Answer(mean.of(sight.truth.points))
 
 
 METHODS: dict[str, Makers] = {
@@ -212,20 +213,24 @@ def _mtcnn_five(sight: Sight, /) -> Answer | None:
     return Answer(np.full((68, 2), np.nan), five=sight.mtcnn.points5)
 
 
-class _MeanShape:
-    """The mean of the annotated shapes, each scaled to its tight box; the box of the face at hand is given."""
+class MeanShape:
+    """The mean of known shapes, each scaled to its tight box; the box of the face at hand is given.
 
-    def __init__(self, faces: Sequence[AnnotatedFace]) -> None:
-        self._shapes = np.stack([self._in_box(face.points) for face in faces])
-        self._total = self._shapes.sum(axis=0)
+    Args:
+        shapes: landmarks (68, 2) px of every face.
+    """
 
-    def __call__(self, sight: Sight, /) -> Answer:
-        count = len(self._shapes)
-        own = self._in_box(sight.truth.points)
+    def __init__(self, shapes: Iterable[Points]) -> None:
+        inside = [self._in_box(points) for points in shapes]
+        self._count, self._total = len(inside), np.sum(inside, axis=0)
+
+    def of(self, truth: Points) -> Points:
+        """The mean of the other shapes in the box of this one, which must be among them."""
+        own = self._in_box(truth)
         # Leave the face's own shape out of its mean, unless it is the only one.
-        mean = (self._total - own) / (count - 1) if count > 1 else own
-        low, high = sight.truth.points.min(axis=0), sight.truth.points.max(axis=0)
-        return Answer(low + mean * (high - low))
+        mean = (self._total - own) / (self._count - 1) if self._count > 1 else own
+        low, high = truth.min(axis=0), truth.max(axis=0)
+        return low + mean * (high - low)
 
     @staticmethod
     def _in_box(points: Points) -> Points:

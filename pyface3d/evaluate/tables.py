@@ -20,11 +20,13 @@ class Table:
         title: what was measured, on what.
         rows: one mapping from heading (with its unit) to cell per row; None or NaN where a figure does not exist.
         notes: what a reader must know to trust the figures (seeds, fallbacks, terms).
+        decimals: of the figures in the text.
     """
 
     title: str
     rows: Sequence[Mapping[str, Cell]]
     notes: Sequence[str] = ()
+    decimals: int = 2
 
     @property
     def columns(self) -> list[str]:
@@ -32,9 +34,9 @@ class Table:
         return list(dict.fromkeys(heading for row in self.rows for heading in row))
 
     def text(self) -> str:
-        """Aligned columns, figures to the right and with two decimals, a dash for what does not exist."""
+        """Aligned columns, figures to the right, a dash for what does not exist."""
         columns, rows = self.columns, self._cells()
-        cells = [[_shown(cell) for cell in row] for row in rows]
+        cells = [[_shown(cell, self.decimals) for cell in row] for row in rows]
         widths = [max(len(text) for text in column) for column in zip(columns, *cells)]
         figures = [not any(isinstance(cell, str) for cell in column) for column in zip(*rows)]
 
@@ -71,7 +73,7 @@ def _missing(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, float) and not math.isfinite(cell))
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: Cell, decimals: int) -> str:
     if _missing(cell):
         return "-"
-    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
