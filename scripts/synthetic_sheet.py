@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=10)
     parser.add_argument("--maps", action="store_true")
     parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--hard", type=float, default=0.0, help="share of hard cases, see SyntheticFaces")
     options = parser.parse_args()
     plain: list[Picture] = []
     marked: list[Picture] = []
@@ -120,7 +121,9 @@ def main() -> None:
     began = time.perf_counter()
     try:
         framing = views.PARTS if options.parts else views.FACE
-        engine = SyntheticFaces(options.assets, size=options.size, seed=options.seed, framing=framing)
+        engine = SyntheticFaces(
+            options.assets, size=options.size, seed=options.seed, framing=framing, hard=options.hard
+        )
         names = (*(MAPS if options.maps else ()), *(("segments",) if options.parts else ()))
         for start in range(options.start, options.start + options.count, BATCH):
             count = min(BATCH, options.start + options.count - start)

@@ -81,10 +81,14 @@ def _beard_shapes(canvas: Canvas) -> Tensor:
     return shapes * (canvas.beard_floor * soft(-1.5 - canvas.lips, 2.0))
 
 
-def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Cover of short hair on the scalp (B, rows, T), which darkens the partings of longer hair; where it is seen."""
+def scalp_cover(canvas: Canvas, speckle: Tensor, draws: Draws, surely_bald: Tensor) -> tuple[Tensor, Tensor]:
+    """Cover of short hair on the scalp (B, rows, T), which darkens the partings of longer hair; where it is seen.
+
+    Args:
+        surely_bald: (B,) bool; of the others 30 % are.
+    """
     size = (len(draws), 1, 1)
-    bald = draws.chance(0.3)  # of all: most have hair of mesh above
+    bald = draws.chance(0.3) | surely_bald  # of all: most have hair of mesh above
     amount = torch.where(bald, draws.uniform(0.0, 0.25), draws.uniform(0.45, 1.0)).reshape(size)
     back = draws.normal(5.0).clamp_min(-8).reshape(size)
     width, grain = draws.uniform(5.0, 16.0).reshape(size), draws.uniform(0.02, 0.15).reshape(size)

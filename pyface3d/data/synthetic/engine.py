@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pyface3d.data.synthetic import backgrounds, cameras, negatives, people, views
+from pyface3d.data.synthetic import backgrounds, cameras, hard_cases, negatives, people, views
 from pyface3d.data.synthetic.assets import load_assets, model_of
+from pyface3d.data.synthetic.dapples import draw_dapples
+from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.labels import labels
 from pyface3d.data.synthetic.lights import draw_lights
 from pyface3d.data.synthetic.objects import COMPANY_SCALE
@@ -35,7 +37,13 @@ from pyface3d.part_labels import FacePart
 
 _CHUNK = 8  # people rendered together: more do not fit the processor's cache
 _BLOCK = 64  # people between two photos of the same person
-_STAGE, _LIGHTS, _SKINS, _WEAR = 90, 91, 92, 93  # streams of random numbers, beside those the stages name themselves
+_STAGE, _LIGHTS, _SKINS, _WEAR, _SPOTS = (
+    90,
+    91,
+    92,
+    93,
+    95,
+)  # streams of random numbers, beside those the stages name themselves
 _COMPANY, _NUM_COMPANY = 10**9, 32  # people in the background are other samples, so far away in the sequence
 _HIDDEN = 0.5  # an occluder that covers more of a pixel than this hides what lies there
 PART_NAMES = (
@@ -82,9 +90,11 @@ class SyntheticFaces:
         framing: the crop, `views.FACE` or `views.PARTS`.
         shots: photos of every rendered person (which is the costly part): each with another framing, background,
             occluder and camera.
+        hard: share of the people that are one of `hard_cases.Case`, and of the face masks that pass for skin.
 
     Raises:
         AssetError: the packed file cannot be used.
+        InputError: ``hard`` is no share.
     """
 
     def __init__(
@@ -99,14 +109,17 @@ class SyntheticFaces:
         company: bool = True,
         shots: int = 4,
         framing: views.Framing = views.FACE,
+        hard: float = 0.0,
     ) -> None:
+        if not 0 <= hard <= 1:
+            raise InputError(f"hard must be a share in [0, 1], got {hard}")
         loaded = assets if isinstance(assets, Mapping) else load_assets(assets)
         self.device = torch.device(device)
         self.assets = {name: value.to(self.device) for name, value in loaded.items()}
         self.model = model_of(self.assets)
         self.size, self.seed = size, seed
         self._occluders, self._empty_share, self._company, self._shots = occluders, empty, company, shots
-        self._framing = framing
+        self._framing, self._hard = framing, hard
         self._lately: dict[int, Portraits] = {}
 
     def batch(self, start: int, count: int, maps: Sequence[str] = ()) -> FaceBatch:
@@ -188,10 +201,13 @@ class SyntheticFaces:
     def _seen(self, indices: list[int], framing: views.Framing, wider: float = 1.0) -> _Rendered:
         folk = people.draw_people(self.assets, self._rngs(indices, people.STAGE), self.device)
         seen = views.draw_views(self._rngs(indices, views.STAGE), folk, self.size, framing).wider(wider)
-        skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device)
-        lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device, skins.tone)
-        wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk, skins.hair)
-        return _Rendered(folk, seen, skins, render_faces(folk, skins, wear, lights, seen, self.scene))
+        cases = hard_cases.draw_cases(self._rngs(indices, hard_cases.STAGE), self._hard)
+        skins = draw_skins(self.assets, self._rngs(indices, _SKINS), folk, self.device, cases)
+        lights = draw_lights(self.assets, self._rngs(indices, _LIGHTS), self.device, skins.tone, cases)
+        wear = draw_wear(self.assets, self._rngs(indices, _WEAR), folk, skins.hair, cases)
+        shady = torch.tensor([case == hard_cases.Case.SHADE for case in cases], device=self.device)
+        spots = draw_dapples(Draws(self._rngs(indices, _SPOTS), self.device), shady)
+        return _Rendered(folk, seen, skins, render_faces(folk, skins, wear, lights, seen, self.scene, spots))
 
     @cached_property
     def scene(self) -> Scene:
@@ -233,6 +249,7 @@ class SyntheticFaces:
                 _lit_skin(portraits),
                 self.size,
                 self._others,
+                self._hard,
             )
             scene, hidden, hair = occlusion.over(scene), occlusion.cover, occlusion.hair
         photo = cameras.photograph(self._rngs(indices, cameras.STAGE), scene.permute(0, 3, 1, 2).contiguous())

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyface3d.data.synthetic.hard_cases import Case
+
 NUM_LAMPS = 2
 #: Change of the logarithm of linear RGB from neutral towards candle light.
 WARM = np.array([1.0, 0.0, -1.3])
@@ -50,16 +52,19 @@ def draw_lights(
     rngs: Sequence[np.random.Generator],
     device: torch.device | str = "cpu",
     tone: Tensor | None = None,
+    cases: Sequence[Case] | None = None,
 ) -> Lights:
     """Draw the light of B samples, one generator each.
 
     Args:
         tone: (B, 3) linear RGB of the skin that the camera meters on; None: a medium one.
+        cases: what is to be hard about each; None: nothing.
         assets: ``lights.sh`` (N, 9, 3), ``lights.direction`` (N, 3), ``lights.color`` (N, 3) of panoramas, y up; where
             they are absent the surroundings are made up (sky, ground and a window).
     """
     bank = _panoramas(assets)
-    drawn = [_draw(rng, bank) for rng in rngs]
+    wanted = cases or [Case.NONE] * len(rngs)
+    drawn = [_draw(rng, bank, hard=case == Case.SHADE) for rng, case in zip(rngs, wanted, strict=True)]
     stacked = [torch.from_numpy(np.stack(column).astype(np.float32)).to(device) for column in zip(*drawn, strict=True)]
     lights = Lights(*stacked)
     if tone is None:
@@ -79,7 +84,7 @@ def _panoramas(assets: Mapping[str, Tensor]) -> _Bank | None:
     return sh, direction, color
 
 
-def _draw(rng: np.random.Generator, bank: _Bank | None):
+def _draw(rng: np.random.Generator, bank: _Bank | None, *, hard: bool):
     sh, main, main_color = _made_up(rng) if bank is None or rng.random() < 0.2 else _panorama(rng, bank)
     turn = rng.uniform(-np.pi, np.pi) if rng.random() < 0.6 else rng.normal(0, 0.8) - np.arctan2(main[0], main[2])
     sh, main = _turned(sh, main, turn)
@@ -103,6 +108,12 @@ def _draw(rng: np.random.Generator, bank: _Bank | None):
             tint = np.exp(rng.normal(0, 0.5, 3))
         colors[lamp] = tint / tint.mean() * rng.uniform(0.25, 1.5) * (1.0 if lamp == 0 else 0.6)
         softness[lamp] = rng.uniform(0.02, 0.75)
+    if hard:  # a small lamp, mostly high
+        ambient, softness[0] = np.exp(rng.uniform(np.log(0.1), -0.4)), rng.uniform(0.0, 0.12)
+        azimuth, elevation = rng.normal(0.0, 0.7), rng.uniform(0.3, 1.2)
+        directions[0] = np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)
+        tint = np.exp(rng.normal(0.03, 0.08) * WARM)
+        colors[0] = tint / tint.mean() * rng.uniform(0.8, 1.7)
     flip = np.array([1.0, -1.0, -1.0])  # drawn with y up and z towards the viewer, as the panoramas are
     sh *= ambient
     exposure = METERED / _on_face(sh, directions, colors) * np.exp(rng.normal(0.0, 0.25))

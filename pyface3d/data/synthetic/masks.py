@@ -42,6 +42,21 @@ class MaskTemplates:
     turns: Tensor
 
 
+@dataclass(frozen=True)
+class SkinAlike:
+    """Masks that pass for skin.
+
+    Attributes:
+        share: of the masks.
+        skin: (B, 3) linear RGB in which the wearers' skin is seen.
+        pool: pictures of other people to be printed, as of `occluders.draw_occluders`; None: no prints.
+    """
+
+    share: float
+    skin: Tensor
+    pool: Tensor | None
+
+
 def mask_templates(assets: Mapping[str, Tensor], device: torch.device) -> MaskTemplates:
     """The packed templates, or the drawn one."""
     if "occluders.masks" not in assets:
@@ -63,7 +78,9 @@ def _unpacked(pictures: Tensor) -> Tensor:
     return unpack(pictures)
 
 
-def masks(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: int) -> Tensor:
+def masks(
+    assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: int, alike: SkinAlike | None = None
+) -> Tensor:
     """One mask per face, most over nose and mouth, some pulled below the nose or the mouth.
 
     Args:
@@ -71,6 +88,7 @@ def masks(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: in
         draws: of the B samples.
         frame: of their faces.
         size: S px.
+        alike: masks of the colour of skin, or with a face printed on.
 
     Returns:
         (B, 4, S, S) premultiplied.
@@ -87,6 +105,8 @@ def masks(assets: Mapping[str, Tensor], draws: Draws, frame: FaceFrame, size: in
     targets = control_targets(points, templates.reach[index], templates.side[index])
     targets = _worn_differently(draws, targets, points, frame, drop)
     pictures = _fabric(draws, templates.pictures[index])
+    if alike is not None:
+        pictures = _like_skin(draws, pictures, alike)
     layer = warp(pictures, templates.controls[index], templates.known[index], targets, size)
     layer = torch.where(mirrored[:, None, None, None], layer.flip(-1), layer)
     return tinted(draws, layer, 0.2)
@@ -201,11 +221,52 @@ def _fabric(draws: Draws, pictures: Tensor) -> Tensor:
     own = draws.of(chosen)
     color = plain_colors(own)[:, :, None, None]
     cloth = torch.where(own.chance(0.5)[:, None, None, None], draw_textures(own, pictures.shape[-1]), color)
-    cover = pictures[chosen, 3:]
-    light = pictures[chosen, :3].amax(1, keepdim=True)
+    return pictures.index_put((chosen,), _in_cloth(pictures[chosen], cloth))
+
+
+def _in_cloth(pictures: Tensor, cloth: Tensor) -> Tensor:
+    """(B, 4, h, h) pictures with their own light on a ``cloth`` (B, 3, h, h)."""
+    cover = pictures[:, 3:]
+    light = pictures[:, :3].amax(1, keepdim=True)
     mean = light.sum((2, 3), keepdim=True) / cover.sum((2, 3), keepdim=True).clamp_min(1)
-    cloth = cloth * (0.25 * cover + 0.75 * light / mean.clamp_min(0.02))
-    return pictures.index_put((chosen,), torch.cat([cloth, cover], 1))
+    return torch.cat([cloth * (0.25 * cover + 0.75 * light / mean.clamp_min(0.02)), cover], 1)
+
+
+def _like_skin(draws: Draws, pictures: Tensor, alike: SkinAlike) -> Tensor:
+    """Some masks in the wearer's colour: plain, faintly patterned, or the lower half of a face printed on."""
+    chosen = draws.chance(alike.share).nonzero()[:, 0]
+    if not len(chosen):
+        return pictures
+    own, side = draws.of(chosen), pictures.shape[-1]
+    color = alike.skin[chosen] * torch.exp(own.normal(0.22)[:, None] + own.normal(0.07, 3))
+    cloth = color[:, :, None, None] * _faint(own, side)
+    if alike.pool is not None:
+        printed = own.chance(0.4).nonzero()[:, 0]
+        cloth = cloth.index_put((printed,), _printed(own.of(printed), cloth[printed], alike.pool))
+    return pictures.index_put((chosen,), _in_cloth(pictures[chosen], cloth.clamp(0, 1)))
+
+
+def _faint(draws: Draws, side: int) -> Tensor:
+    """(B, 1, h, h) patterns about 1, half of them hardly to be seen."""
+    pattern = draw_textures(draws, side).mean(1, keepdim=True)
+    pattern = pattern / pattern.mean((2, 3), keepdim=True).clamp_min(0.05)
+    return pattern.clamp(0.2, 3.0) ** (0.6 * draws.random() ** 2)[:, None, None, None]
+
+
+def _printed(draws: Draws, cloth: Tensor, pool: Tensor) -> Tensor:
+    """The middle of other people's pictures on the cloth (B, 3, h, h), where they show somebody."""
+    if not len(cloth):
+        return cloth
+    people = pool[draws.integer(len(pool))]
+    half, middle = draws.uniform(0.1, 0.3), draws.normal(0.05, 2) + pool.new_tensor([0.0, 0.12])
+    at = torch.linspace(-1, 1, cloth.shape[-1], device=cloth.device)
+    places = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
+    grid = places * half[:, None, None, None] + middle[:, None, None]
+    shown = functional.grid_sample(people, grid, align_corners=False)
+    share = shown[:, 3:] * draws.uniform(0.6, 1.0)[:, None, None, None]
+    # In the light of the wearer rather than in that of the picture.
+    level = cloth.mean((1, 2, 3)) / shown[:, :3].mean((1, 2, 3)).clamp_min(0.02)
+    return torch.lerp(cloth, shown[:, :3] * level.clamp(0.2, 4.0)[:, None, None, None], share)
 
 
 def _drawn(device: torch.device) -> MaskTemplates:

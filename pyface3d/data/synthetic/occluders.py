@@ -15,7 +15,7 @@ from pyface3d.data.synthetic.anchors import FaceFrame, coverage, face_cells, fac
 from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.hands import hands
 from pyface3d.data.synthetic.held import held_things
-from pyface3d.data.synthetic.masks import masks
+from pyface3d.data.synthetic.masks import SkinAlike, masks
 from pyface3d.data.synthetic.objects import objects, people
 from pyface3d.data.synthetic.resampling import gaussian_matrix, separable
 
@@ -55,6 +55,7 @@ def draw_occluders(
     skin: Tensor,
     size: int,
     pool: Tensor | None = None,
+    skin_masks: float = 0.0,
 ) -> Occlusion:
     """Things before B faces; about 35 % of the faces stay free.
 
@@ -65,6 +66,7 @@ def draw_occluders(
         skin: (B, 3) linear RGB in which the face's skin is seen (with its light); hands are given about that colour.
         size: S px.
         pool: (N, 4, h, w) pictures of other people, linear RGB and cover, not premultiplied; parts of them may cover.
+        skin_masks: share of the face masks that are of the skin's colour or have a face printed on.
 
     Returns:
         Occluders that cover at most 80 % of each face.
@@ -74,7 +76,7 @@ def draw_occluders(
     cells = face_cells(points68, size)
     canvas = points68.new_zeros(len(points68), 4, size, size)
     hair = points68.new_zeros(len(points68), size, size)
-    kinds = _kinds(assets, pool)
+    kinds = _kinds(assets, pool, skin_masks)
     first = draws.choice([0.35] + [weight for weight, *_ in kinds]) - 1
     more = draws.choice([0.7, 0.22, 0.08])
     later = [draws.choice([weight for weight, *_ in kinds]) for _ in range(_LAYERS - 1)]
@@ -105,7 +107,7 @@ def draw_occluders(
     return Occlusion(color.permute(0, 2, 3, 1).contiguous(), cover, _shadow(draws, frame, cover), hair)
 
 
-def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None) -> list[tuple[float, _Layer, bool]]:
+def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None, skin_masks: float) -> list[tuple[float, _Layer, bool]]:
     """What there is to draw, with its share among 0.65, and whether it is hair."""
 
     def on_hands(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
@@ -115,7 +117,7 @@ def _kinds(assets: Mapping[str, Tensor], pool: Tensor | None) -> list[tuple[floa
         return held_things(assets, draws, frame, skin, size)
 
     def on_masks(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
-        return masks(assets, draws, frame, size)
+        return masks(assets, draws, frame, size, SkinAlike(skin_masks, skin, pool) if skin_masks else None)
 
     def on_objects(draws: Draws, frame: FaceFrame, skin: Tensor, size: int) -> Tensor:
         return objects(assets, draws, frame, size)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pyface3d.data.synthetic.dapples import dappled
 from pyface3d.data.synthetic.relief import open_share
 from pyface3d.data.synthetic.shading import cast_shadows, head_occlusion, shade
 from pyface3d.data.synthetic.wear import Part, detail
@@ -25,6 +26,7 @@ from pyface3d.ops import (
 )
 
 if TYPE_CHECKING:
+    from pyface3d.data.synthetic.dapples import Dapples
     from pyface3d.data.synthetic.lights import Lights
     from pyface3d.data.synthetic.people import People
     from pyface3d.data.synthetic.skins import Skins
@@ -96,8 +98,16 @@ def make_scene(model: LinearFaceModel, mesh: WearMesh) -> Scene:
     )
 
 
-def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views: Views, scene: Scene) -> FacePictures:
-    """Rasterise and shade B people."""
+def render_faces(
+    people: People,
+    skins: Skins,
+    wear: Wear,
+    lights: Lights,
+    views: Views,
+    scene: Scene,
+    dapples: Dapples | None = None,
+) -> FacePictures:
+    """Rasterise and shade B people; ``dapples``: spots in their lamps' light."""
     size = views.camera.width
     verts = views.verts_camera(torch.cat([people.verts, wear.verts], 1))
     image = views.camera.project(verts)
@@ -139,6 +149,8 @@ def render_faces(people: People, skins: Skins, wear: Wear, lights: Lights, views
     tint = torch.where(soft & ~hides, veil.opacity, 0.0)[..., None]
     albedo = albedo * (1 - tint) + veil.albedo * tint
     shadow = cast_shadows(lights, verts, scene.full, positions)
+    if dapples is not None:
+        shadow = dappled(shadow, lights, positions, dapples)
     # A lamp is as wide as a window at least, and the walls of a groove stand before it as they do before the sky.
     shadow, exposed = shadow * in_crease[..., None], exposed * in_crease
     light = _shaded(lights, seen.mask, normal, to_eye, albedo, gloss, exposed, shadow, (skin | chest).to(albedo))

@@ -161,7 +161,7 @@ def cast_shadows(lights: Lights, verts_camera: Tensor, topology: Topology, posit
         if not bool((lights.colors[:, lamp] > 0).any()):
             shares.append(positions.new_ones(positions.shape[:3]))
             continue
-        axes = _light_axes(lights.directions[:, lamp])
+        axes = light_axes(lights.directions[:, lamp])
         # not the mean: a sum's last bits depend on the number of threads
         middle = 0.5 * (verts_camera.amin(1, keepdim=True) + verts_camera.amax(1, keepdim=True))
         seen = (verts_camera - middle) @ axes.mT
@@ -193,7 +193,7 @@ def vertex_occlusion(verts: Tensor, topology: Topology) -> Tensor:
     """
     normals = vertex_normals(verts[None], topology)[0]
     directions = _sphere(_OCCLUSION_DIRECTIONS).to(verts)
-    axes = _light_axes(directions)
+    axes = light_axes(directions)
     seen = (verts - verts.mean(0)) @ axes.mT
     scale = _OCCLUSION_SIZE / (2.05 * seen[..., :2].abs().amax())
     image = torch.cat([seen[..., :2] * scale + _OCCLUSION_SIZE / 2, seen[..., 2:] + _FAR_MM / 2], -1)
@@ -223,7 +223,7 @@ def head_occlusion(model: LinearFaceModel) -> Tensor:
     return open_share
 
 
-def _light_axes(directions: Tensor) -> Tensor:
+def light_axes(directions: Tensor) -> Tensor:
     """Rows (N, 3, 3): two axes across ``directions`` (N, 3) and the way the light goes."""
     forward = -directions
     helper = torch.where(

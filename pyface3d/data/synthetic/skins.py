@@ -28,12 +28,17 @@ from pyface3d.data.synthetic.canvas import (
     TONGUE,
     make_bands,
     make_canvas,
+    soft,
 )
 from pyface3d.data.synthetic.chart_classes import chart_classes
 from pyface3d.data.synthetic.draws import Draws
 from pyface3d.data.synthetic.eyes import paint_eyes
 from pyface3d.data.synthetic.face_paint import blood_map, column, lip_mask, make_up, melanin_map
+from pyface3d.data.synthetic.hard_cases import Case
 from pyface3d.data.synthetic.noise_bank import NoiseBank, make_noise_bank
+from pyface3d.data.synthetic.old_eyes import draw_old_eyes
+from pyface3d.data.synthetic.old_eyes import formed as formed_eyes
+from pyface3d.data.synthetic.old_eyes import painted as painted_eyes
 from pyface3d.data.synthetic.people import CHILD
 from pyface3d.data.synthetic.relief import Ground, action_strength, draw_relief, make_ground
 from pyface3d.data.synthetic.skin_tones import HAEMOGLOBIN_LOG, MELANIN_LOG, draw_hair, lab_to_linear, skin_lab
@@ -113,6 +118,7 @@ def draw_skins(
     rngs: Sequence[np.random.Generator],
     people: People | None = None,
     device: torch.device | str = "cpu",
+    cases: Sequence[Case] | None = None,
 ) -> Skins:
     """Draw the skins of B people, one generator each.
 
@@ -120,10 +126,12 @@ def draw_skins(
         assets: ``people.*`` and, for real textures, ``skins.textures`` (N, T, T, 3) and ``skins.mouth`` (T, T, 3),
             uint8 sRGB in the chart; without them skins are noise.
         people: B people whose expressions deepen their wrinkles; None: faces at rest.
+        cases: what is to be hard about each; None: nothing.
     """
     device = torch.device(device)
     studio = _studio(assets, device)
     step = _AT_ONCE.get(device.type, 64)
+    wanted = torch.tensor([Case.NONE] * len(rngs) if cases is None else list(cases), dtype=torch.int64, device=device)
     parts = []
     for start in range(0, len(rngs), step):
         some = slice(start, start + step)
@@ -132,13 +140,41 @@ def draw_skins(
         if people is not None:
             expression, young = people.expression[some], people.source[some] == CHILD
         strength = partial(action_strength, expression.to(device), studio.names)
-        parts.append(_paint(studio, Draws(rngs[some], device), strength, young.to(device)))
-    return Skins(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        draws = Draws(rngs[some], device)
+        painted = _paint(studio, draws, strength, young.to(device), wanted[some] == Case.BALD)
+        _age_eyes(studio, draws, (wanted[some] == Case.OLD_EYES).nonzero()[:, 0], painted)
+        _polish_heads(studio, draws, (wanted[some] == Case.BALD).nonzero()[:, 0], painted)
+        parts.append(painted)
+    return Skins(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+
+
+def _age_eyes(studio: _Studio, draws: Draws, chosen: Tensor, skins: Skins) -> None:
+    """Make the eyes of some of the samples old, in place."""
+    if not len(chosen):
+        return
+    old = draw_old_eyes(draws.of(chosen))
+    band, patch = studio.bands.eyes, studio.ground.patches["eyes"]
+    skins.albedo[chosen, band.rows] *= painted_eyes(band.canvas, old).permute(0, 2, 3, 1)
+    inside = patch.within(studio.ground.patches["skin"], studio.ground.inside)
+    skins.relief[chosen, patch.rows, patch.columns] += formed_eyes(patch.canvas, old) * inside
+
+
+def _polish_heads(studio: _Studio, draws: Draws, chosen: Tensor, skins: Skins) -> None:
+    """Make the scalps of some of the samples shine, in place: from no more than the face to a billiard ball."""
+    if not len(chosen):
+        return
+    own, skin = draws.of(chosen), studio.bands.skin
+    scalp = soft(skin.canvas.scalp + 8.0, 20.0) * skin.canvas.skin
+    shine = own.random() ** 2
+    gloss = skins.gloss[chosen, skin.rows]
+    gloss[..., 0] += 2.5 * column(shine) * scalp
+    gloss[..., 1] = (gloss[..., 1] - 0.25 * column(shine) * scalp).clamp_min(0.12)
+    skins.gloss[chosen, skin.rows] = gloss
 
 
 def _paint(
-    studio: _Studio, draws: Draws, strength: Callable[[Sequence[str]], Tensor], young: Tensor
-) -> tuple[Tensor, ...]:
+    studio: _Studio, draws: Draws, strength: Callable[[Sequence[str]], Tensor], young: Tensor, bald: Tensor
+) -> Skins:
     bands, skin = studio.bands, studio.bands.skin
     batch, size = len(draws), skin.canvas.eye.shape
     patches, mottle, speckle, strands = (studio.noise.draw(draws, scale, *size) for scale in (0, 1, 2, 2))
@@ -159,7 +195,7 @@ def _paint(
     painted = log.exp_()
     wet_lips = make_up(bands, painted, draws)
 
-    cover, shorn = scalp_cover(skin.canvas, speckle, draws)
+    cover, shorn = scalp_cover(skin.canvas, speckle, draws, bald)
     beard_cover(bands.beard, strands, draws, cover)
     rows = bands.brows.rows
     brows, is_brow = brow_cover(bands.brows.canvas, draws)
@@ -179,7 +215,9 @@ def _paint(
     gloss[:, studio.eye_texels] = gloss.new_tensor([0.5, 0.1])
     gloss[:, studio.mouth_texels] = gloss.new_tensor([1.0, 0.25])
     relief = draw_relief(studio.ground, studio.noise, draws, strength, young)
-    return albedo.unflatten(1, (TEXTURE_SIZE, -1)), relief, gloss.unflatten(1, (TEXTURE_SIZE, -1)), hair, tone, segments
+    return Skins(
+        albedo.unflatten(1, (TEXTURE_SIZE, -1)), relief, gloss.unflatten(1, (TEXTURE_SIZE, -1)), hair, tone, segments
+    )
 
 
 def _with_hair(studio: _Studio, shorn: Tensor, brows: Tensor) -> Tensor:

@@ -160,7 +160,22 @@ def _glass(tile: Tensor, look: _Looks, at: Tensor, color: Tensor) -> tuple[Tenso
     total = 1 - (1 - opacity) * (1 - glare)
     second = look.colors(Look.RED)
     share = (glare / total.clamp_min(1e-6))[:, None].clamp(0, 1)
-    return torch.lerp(color, second, share), total
+    return torch.lerp(_mirrored(tile, look, at, color), second, share), total
+
+
+def _mirrored(tile: Tensor, look: _Looks, at: Tensor, color: Tensor) -> Tensor:
+    """Sky in the second colour, ground in the third, and a ragged skyline between, bent by the lens."""
+    mirror = look[Look.WAVE]
+    if not bool((mirror > 0).any()):
+        return color
+    x, y, _ = at.unbind(dim=1)
+    noise = look_up(tile, x * 0.12 + look[Look.SEED_V], look[Look.SEED_U] + 0.02 * y)
+    clouds = look_up(tile, x * 0.1 + look[Look.SEED_U], y * 0.2 + look[Look.SEED_V])[:, CLOUD]
+    height = y - 0.6 * (look[Look.SEED_V] - 0.5) + 0.12 * x.square() - 0.18 * noise[:, CLOUD]
+    sky = look.colors(Look.RED) * (1 + 0.25 * clouds + 0.3 * y)[:, None].clamp_min(0.2)
+    ground = look.colors(Look.RED3) * (1 + 0.35 * clouds)[:, None].clamp_min(0.2)
+    shown = torch.lerp(ground, sky, torch.sigmoid(18 * height)[:, None])
+    return torch.lerp(color, shown, mirror[:, None]).clamp(0, 1)
 
 
 __all__ = ["Part", "Pattern", "detail", "noise_tile"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyface3d.data.synthetic.hard_cases import Case
 from pyface3d.data.synthetic.wear import beard, clothes, drapes, glasses, hair, hats, looks, strands
 from pyface3d.data.synthetic.wear.chart import HeadChart, make_head_chart
 from pyface3d.data.synthetic.wear.detail import noise_tile
@@ -25,6 +26,8 @@ _HEADGEAR_SHARES = (0.81, 0.045, 0.03, 0.02, 0.01, 0.035, 0.015, 0.005, 0.015, 0
 _SCARF_SHARE = 0.07
 _SUIT_SHARE = 0.14
 _OTHER_COLOR_SHARE = 0.1  # of hair that is not the colour of the brows: dyed, faded, grey
+_SHADE_HAT_SHARE = 0.65
+_BALD_STYLES, _BALD_SHARES = ("bald", "crown_bald", "receding"), (0.7, 0.17, 0.13)
 _ABSENT = (0.0, 10.0, -75.0)  # inside the skull
 
 
@@ -124,14 +127,24 @@ def _make_mesh(patch: beard.BeardPatch) -> WearMesh:
     return WearMesh(all_faces, all_parts, torch.cat(vertex_part), soft, solid_faces)
 
 
-def draw_choices(rngs: list[np.random.Generator], device: torch.device, hairs: Tensor | None = None) -> WearDraws:
+def draw_choices(
+    rngs: list[np.random.Generator],
+    device: torch.device,
+    hairs: Tensor | None = None,
+    cases: Sequence[Case] | None = None,
+) -> WearDraws:
     """What B people wear, from one generator each; ``hairs`` (B, 3): linear RGB of their hair, else drawn too."""
     rows: dict[str, list[Any]] = {name: [] for name in WearDraws.__dataclass_fields__}
     colors = [None] * len(rngs) if hairs is None else list(hairs.double().cpu().numpy())
-    for rng, color in zip(rngs, colors, strict=True):
+    for rng, color, case in zip(rngs, colors, cases or [Case.NONE] * len(rngs), strict=True):
         gear = _HEADGEAR[rng.choice(len(_HEADGEAR), p=_HEADGEAR_SHARES)]
+        if case == Case.BALD:
+            gear = "none"
+        elif case == Case.SHADE and rng.random() < _SHADE_HAT_SHARE:
+            gear = rng.choice(["wide", "cap"], p=[0.7, 0.3])
         covered = gear in drapes.HOODS[1:]
-        own = hair.draw_one(rng, "short" if covered and rng.random() < 0.8 else "bald" if covered else None)
+        style = rng.choice(_BALD_STYLES, p=_BALD_SHARES) if case == Case.BALD else None
+        own = hair.draw_one(rng, "short" if covered and rng.random() < 0.8 else "bald" if covered else style)
         if color is not None and rng.random() > _OTHER_COLOR_SHARE:
             own["color"] = color
         rows["hair"].append(own)
@@ -139,6 +152,8 @@ def draw_choices(rngs: list[np.random.Generator], device: torch.device, hairs: T
         scarf = rng.random() < _SCARF_SHARE
         rows["drape"].append(drapes.draw_one(rng, gear if covered else "none", scarf, gear))
         worn, dark = rng.random() < GLASSES_SHARE, rng.random() < DARK_SHARE
+        worn = case == Case.DARK_LENSES or (worn and case != Case.OLD_EYES)
+        dark = dark or case == Case.DARK_LENSES
         rows["glasses"].append(glasses.draw_one(rng, worn, dark))
         suit = rng.random() < _SUIT_SHARE
         rows["clothes"].append(clothes.draw_one(rng, suit))
@@ -149,6 +164,8 @@ def draw_choices(rngs: list[np.random.Generator], device: torch.device, hairs: T
         loose = style not in ("bald", "receding", "crown_bald") and not covered
         rows["strands"].append(strands.draw_one(rng, loose))
         look, painted = looks.draw_one(rng, own, dark, suit)
+        if case == Case.DARK_LENSES:
+            painted[Part.LENSES] = looks.blind_lenses(rng, look[Part.LENSES])
         rows["look"].append(look)
         rows["color"].append(painted)
 
@@ -198,6 +215,7 @@ def place_wear(
     neutral: Tensor,
     verts: Tensor,
     hairs: Tensor | None = None,
+    cases: Sequence[Case] | None = None,
 ) -> Wear:
     """Draws and places the wear of B people.
 
@@ -206,9 +224,10 @@ def place_wear(
         neutral: heads without expression, (B, V, 3) mm, model frame.
         verts: the same heads with expression, (B, V, 3).
         hairs: linear RGB of the hair that grows on their skins, (B, 3); most have the same on their heads.
+        cases: what is to be hard about each; None: nothing.
     """
     geometry = wear_geometry(model)
-    draws = draw_choices(rngs, neutral.device, hairs)
+    draws = draw_choices(rngs, neutral.device, hairs, cases)
     worn, vertex_part = _worn(draws), geometry.mesh.vertex_part
     blocks = _place(draws, worn, geometry, neutral, verts)
     inside = neutral.new_tensor(_ABSENT)
@@ -311,10 +330,14 @@ def wear_mesh(assets: Mapping[str, Tensor]) -> WearMesh:
 
 
 def draw_wear(
-    assets: Mapping[str, Tensor], rngs: list[np.random.Generator], people: Any, hairs: Tensor | None = None
+    assets: Mapping[str, Tensor],
+    rngs: list[np.random.Generator],
+    people: Any,
+    hairs: Tensor | None = None,
+    cases: Sequence[Case] | None = None,
 ) -> Wear:
     """The wear of ``people`` (fields ``neutral`` and ``verts``, (B, V, 3) mm); see `place_wear`."""
-    return place_wear(_model(assets), rngs, people.neutral, people.verts, hairs)
+    return place_wear(_model(assets), rngs, people.neutral, people.verts, hairs, cases)
 
 
 def _model(assets: Mapping[str, Tensor]) -> LinearFaceModel:

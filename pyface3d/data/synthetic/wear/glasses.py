@@ -17,7 +17,6 @@ AROUND, SECTION = 28, 5  # points along a rim, and around its cross-section
 TEMPLE = 10
 BRIDGE = 8
 LENS_RINGS = 4
-TINTS = ("clear", "tinted", "dark", "mirror")
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,3 +136,23 @@ def draw_one(rng: np.random.Generator, hair: Row, dark: bool, suit: bool) -> tup
         lenses[Look.OPACITY] = rng.choice([rng.uniform(0.0, 0.08), rng.uniform(0.1, 0.4)], p=[0.88, 0.12])
     color[Part.LENSES] = np.clip(tint, 0.002, 0.9)
     return look, color
+
+
+def blind_lenses(rng: np.random.Generator, lenses: np.ndarray) -> np.ndarray:
+    """Fills a row of `Wear.look` with lenses that show nothing of the eyes; returns their colour.
+
+    Black, of a deep colour, fading downwards, or mirrors of what stands before the face.
+    """
+    kind = rng.choice(4, p=[0.3, 0.25, 0.2, 0.25])
+    lenses[Look.OPACITY] = 1.0 if kind == 0 else rng.uniform(0.9, 1.0)
+    lenses[Look.SIZE] = rng.uniform(0.1, 0.45) if kind == 2 else 0.0  # half of it at the lower rim: still opaque there
+    lenses[Look.SPECULAR], lenses[Look.ROUGHNESS] = rng.uniform(0.7, 3.0), rng.uniform(0.05, 0.2)
+    tint = np.exp(rng.uniform(np.log(0.002), np.log(0.02))) * np.exp(rng.normal(0, 0.2, 3))
+    if kind == 1:
+        warm = np.array([1.0, 0.35, 0.15]) if rng.random() < 0.6 else rng.uniform(0.1, 1.0, 3)
+        tint = warm * np.exp(rng.uniform(np.log(0.01), np.log(0.12)))
+    if kind == 3:
+        lenses[Look.WAVE] = rng.uniform(0.5, 1.0)
+        lenses[[Look.RED, Look.GREEN, Look.BLUE]] = np.exp(rng.uniform(-1.5, -0.1)) * np.exp(rng.normal(0, 0.3, 3))
+        lenses[[Look.RED3, Look.GREEN3, Look.BLUE3]] = np.exp(rng.uniform(-3.5, -1.2)) * np.exp(rng.normal(0, 0.4, 3))
+    return np.clip(tint, 0.002, 0.9)

@@ -66,10 +66,10 @@ class Look(IntEnum):
     SIZE = 13  # of the pattern, mm; of glass: how much the tint fades downwards, 0 to 1
     SHEAR = 14  # mm of streak shift per mm along the strand
     DENSITY = 15  # share of strands that are there, 0 to 1
-    WAVE = 16  # mm by which strands wander sideways
+    WAVE = 16  # mm by which strands wander sideways; of glass: how much of a mirror it is, 0 to 1
     CURL = 17  # 0 strands, 1 curls without direction
     FADE = 18  # mm over which the edge of hair goes from dense to nothing
-    RED3 = 19  # third colour, linear: the tie of a suit
+    RED3 = 19  # third colour, linear: the tie of a suit, the ground that a mirror shows
     GREEN3 = 20
     BLUE3 = 21
 
