@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--trunk", choices=("face_points", "imagenet", "none"), default="face_points", help="weights to start from")
     add("--photos", nargs=2, metavar=("KIND", "DIR"), help="face_masks_celebahq DIR: labelled photos, only measured")
     add("--no-occluders", dest="occluders", action="store_false", default=argparse.SUPPRESS)
-    for name in ("balance", "border", "overlap"):
+    for name in ("balance", "border", "overlap", "hard"):
         add(f"--{name}", type=float, default=argparse.SUPPRESS, help="see PartsConfig")
     return parser.parse_args(arguments)
 
@@ -70,7 +70,7 @@ def face_source(args: argparse.Namespace, config: PartsConfig, device: str) -> F
     # No empty crops: the network is only asked where a face was detected. Later shots are framed closer than they were
     # rendered; so much wider, the median crop is as wide as the product's.
     framing = replace(PARTS, margin=_WIDER * PARTS.margin)
-    options = {"occluders": config.occluders, "empty": 0.0, "framing": framing}
+    options = {"occluders": config.occluders, "empty": 0.0, "framing": framing, "hard": config.hard}
     return FaceSource(args.assets, config.size, config.seed, device, options)
 
 

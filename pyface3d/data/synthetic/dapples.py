@@ -40,11 +40,11 @@ def draw_dapples(draws: Draws, wanted: Tensor) -> Dapples:
     leafy, woven = draws.chance(0.35) & wanted, draws.chance(0.6) & wanted
     size = torch.stack([draws.uniform(2.3, 4.4).exp(), draws.uniform(0.7, 2.4).exp()], 1)
     return Dapples(
-        leaves=leafy * draws.uniform(0.5, 1.0),
+        leaves=leafy * draws.uniform(0.3, 0.9),
         leak=woven * draws.uniform(0.2, 0.9),
         size=size,
         level=torch.stack([draws.normal(0.5), draws.uniform(0.0, 1.4)], 1),
-        edge=draws.uniform(0.1, 0.8),
+        edge=draws.uniform(0.3, 1.5),
         seed=draws.random(2),
     )
 

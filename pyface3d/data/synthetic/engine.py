@@ -249,7 +249,7 @@ class SyntheticFaces:
                 _lit_skin(portraits),
                 self.size,
                 self._others,
-                self._hard,
+                skin_masks=self._hard,
             )
             scene, hidden, hair = occlusion.over(scene), occlusion.cover, occlusion.hair
         photo = cameras.photograph(self._rngs(indices, cameras.STAGE), scene.permute(0, 3, 1, 2).contiguous())

@@ -31,6 +31,7 @@ class OldEyes:
         from_, to: share of the way from the inner to the outer corner where the arc begins and ends.
         width: of the arc, mm.
         tint: (B, 3) change of the logarithm of linear RGB within the arc.
+        lean: how much more of the tint there is towards the nose.
         line: darkness of the arc painted; ``shine`` light on the pad above it; ``hood`` darkness over the eye.
         pad, groove: mm that the bag stands out, and that the arc lies deep.
         folds: (B, 3) strengths of finer lines, and ``spacing`` (B,) mm between them.
@@ -43,6 +44,7 @@ class OldEyes:
     to: Tensor
     width: Tensor
     tint: Tensor
+    lean: Tensor
     line: Tensor
     shine: Tensor
     hood: Tensor
@@ -62,17 +64,18 @@ def draw_old_eyes(draws: Draws) -> OldEyes:
     pale = draws.chance(0.15).float() * draws.uniform(0.05, 0.25)
     sides = draws.uniform(0.8, 1.2, 2)
     return OldEyes(
-        edge=draws.uniform(7.0, 17.0)[:, None] * (1 + 0.5 * (sides - 1)),
+        edge=draws.uniform(7.5, 18.0)[:, None] * (1 + 0.5 * (sides - 1)),
         slope=draws.uniform(-0.25, 0.7),
         from_=draws.uniform(-0.35, 0.15),
         to=draws.uniform(0.6, 1.25),
         width=draws.uniform(0.7, 2.4),
         tint=painted[:, None] * tint + pale[:, None],
-        line=(painted * draws.uniform(0.1, 1.1))[:, None] * sides,
+        lean=draws.uniform(-0.7, 1.3),
+        line=(painted * draws.uniform(0.2, 1.4))[:, None] * sides,
         shine=painted * draws.uniform(0.0, 0.3),
         hood=draws.chance(0.5) * draws.uniform(0.1, 0.8),
-        pad=(formed * draws.uniform(0.3, 2.6))[:, None] * sides,
-        groove=(formed * draws.uniform(0.4, 1.8))[:, None] * sides,
+        pad=(formed * draws.uniform(0.4, 3.2))[:, None] * sides,
+        groove=(formed * draws.uniform(0.5, 2.4))[:, None] * sides,
         folds=draws.random(_LINES) * draws.chance(0.6, _LINES),
         spacing=draws.uniform(2.5, 4.5),
         bend=torch.stack([draws.uniform(0.0, 1.2), draws.uniform(0.0, 6.3)], 1),
@@ -83,6 +86,7 @@ def painted(canvas: Canvas, old: OldEyes) -> Tensor:
     """Factor on the albedo (B, 3, h, w) over a part of the chart that holds the eyes."""
     off, along, below = _arc(canvas, old)
     within = below * soft(_grown(old.width) - off, 4.0) * soft(canvas.eye - 1.0, 3.0)
+    within = within * (1 + _grown(old.lean) * (0.5 - _share(canvas))).clamp(0.2, 1.8)
     log = old.tint[..., None, None] * within[:, None]
     line = _sided(old.line, canvas) * bump(off / _grown(old.width)) * along
     for number in range(_LINES):
@@ -90,7 +94,7 @@ def painted(canvas: Canvas, old: OldEyes) -> Tensor:
         line = line + 0.3 * _grown(old.folds[:, number]) * _sided(old.line, canvas) * bump(place / 0.8) * along
     shine = _grown(old.shine) * bump((off + 3.5) / 2.5) * along
     hood = _grown(old.hood) * bump((canvas.eye - 7.0) / 5.0) * soft(canvas.above_eye - 1.0, 5.0)
-    shade = (shine - hood - line * below)[:, None] * log.new_tensor([0.85, 1.0, 1.05]).reshape(3, 1, 1)
+    shade = (shine * below - hood - line * below)[:, None] * log.new_tensor([0.85, 1.0, 1.05]).reshape(3, 1, 1)
     return ((log + shade).clamp(-2.2, 0.5) * canvas.skin).exp()
 
 
@@ -109,11 +113,16 @@ def formed(canvas: Canvas, old: OldEyes) -> Tensor:
 
 def _arc(canvas: Canvas, old: OldEyes) -> tuple[Tensor, Tensor, Tensor]:
     """mm from the arc (positive on the cheek), how much of it there is along the lid, and what is below the eye."""
-    share = (canvas.position[..., 0].abs() - _INNER_MM) / (_OUTER_MM - _INNER_MM)
+    share = _share(canvas)
     wave = _grown(old.bend[:, 0]) * torch.sin(5.0 * share + _grown(old.bend[:, 1]))
     edge = _sided(old.edge, canvas) * (1 + _grown(old.slope) * (share - 0.5)).clamp(0.4, 1.8) + wave
     along = soft(share - _grown(old.from_), 0.2) * soft(_grown(old.to) - share, 0.4)
     return canvas.eye - edge, along, soft(-1.5 - canvas.above_eye, 4.0)
+
+
+def _share(canvas: Canvas) -> Tensor:
+    """0 below the eyes' inner corners, 1 below the outer ones, (h, w)."""
+    return (canvas.position[..., 0].abs() - _INNER_MM) / (_OUTER_MM - _INNER_MM)
 
 
 def _grown(values: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ class PartsConfig(RunConfig):
         balance: power of a class's rarity that weighs its pixels, 0 leaves all alike.
         border: what a pixel within two of a border between classes weighs beyond 1.
         overlap: weight of the Dice loss of the visible face, beside the cross-entropy.
+        hard: share of people that are hard cases, see `SyntheticFaces`.
     """
 
     batch: int = 20
@@ -27,6 +28,7 @@ class PartsConfig(RunConfig):
     balance: float = 0.25
     border: float = 0.5
     overlap: float = 0.5
+    hard: float = 0.4
 
     def __post_init__(self) -> None:
         super().__post_init__()

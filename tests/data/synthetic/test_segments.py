@@ -114,7 +114,7 @@ def test_cloth_covers_the_face_inside_its_outline_and_is_clothes_elsewhere(faces
 
 @pytest.mark.parametrize(("hair", "part"), [(0.0, FacePart.OCCLUDER), (1.0, FacePart.HAIR)])
 def test_what_is_laid_over_the_mouth_hides_it(head_assets, monkeypatch, hair, part):
-    def over_the_mouth(assets, rngs, points68, skin, size, pool):
+    def over_the_mouth(assets, rngs, points68, skin, size, pool, **_):
         middle = points68[:, 48:].mean(1)
         at = torch.arange(size) + 0.5
         near = ((at - middle[:, :1]).abs() < 8)[:, None, :] & ((at - middle[:, 1:]).abs() < 6)[:, :, None]

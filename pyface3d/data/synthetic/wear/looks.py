@@ -145,8 +145,8 @@ def blind_lenses(rng: np.random.Generator, lenses: np.ndarray) -> np.ndarray:
     """
     kind = rng.choice(4, p=[0.3, 0.25, 0.2, 0.25])
     lenses[Look.OPACITY] = 1.0 if kind == 0 else rng.uniform(0.9, 1.0)
-    lenses[Look.SIZE] = rng.uniform(0.1, 0.45) if kind == 2 else 0.0  # half of it at the lower rim: still opaque there
-    lenses[Look.SPECULAR], lenses[Look.ROUGHNESS] = rng.uniform(0.7, 3.0), rng.uniform(0.05, 0.2)
+    lenses[Look.SIZE] = rng.uniform(0.1, 0.4) if kind == 2 else 0.0  # half of it at the lower rim: still opaque there
+    lenses[Look.SPECULAR], lenses[Look.ROUGHNESS] = 2.0 * rng.random() ** 3, rng.uniform(0.05, 0.2)
     tint = np.exp(rng.uniform(np.log(0.002), np.log(0.02))) * np.exp(rng.normal(0, 0.2, 3))
     if kind == 1:
         warm = np.array([1.0, 0.35, 0.15]) if rng.random() < 0.6 else rng.uniform(0.1, 1.0, 3)
