@@ -7,9 +7,8 @@ places and as a mirror image too. Looks that disagree widen the standard deviati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor
 from pyface3d.detect.crops import Crop, Points, square_crop
 from pyface3d.detect.face import Face, face_roll, five_points
 from pyface3d.detect.faces import check_image
+from pyface3d.detect.shipped import shipped_predictor
 from pyface3d.errors import InputError
 from pyface3d.face_models.landmarks import CROP_MARGIN, IBUG68_FLIP
 
@@ -294,17 +294,19 @@ def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
 
 
-@lru_cache(maxsize=4)
-def load_face_points(device: str = "cpu") -> FacePointPredictor:
-    """The predictor with its shipped weights, loaded once per device.
+def points_predictor(weights: Mapping[str, Tensor], device: str = "cpu") -> FacePointPredictor:
+    """The predictor with weights of a file.
 
     Raises:
-        AssetError: the weights are missing or damaged.
+        AssetError: they are not this network's.
     """
-    from pyface3d.io.weights import load_weights
     from pyface3d.networks.face_points import face_points_network
 
-    return FacePointPredictor(face_points_network(load_weights("face_points")), device)
+    return FacePointPredictor(face_points_network(weights), device)
+
+
+load_face_points = shipped_predictor("face_points", points_predictor)
+"""The predictor with its shipped weights, by device."""
 
 
 def predict_points(image: NDArray[np.uint8], face: Face, *, device: str = "cpu") -> FacePrediction:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from pyface3d.detect.crops import Crop, Points, check_landmarks
 from pyface3d.detect.face import Face
 from pyface3d.detect.face_points import points_crop, predict_points
 from pyface3d.detect.faces import check_image
+from pyface3d.detect.shipped import shipped_predictor
 from pyface3d.face_models.landmarks import PARTS_MARGIN, PARTS_RAISE
 from pyface3d.part_labels import VISIBLE_FACE, FacePart
 
@@ -178,18 +178,6 @@ def has_part_network() -> bool:
     return has_asset(ASSET)
 
 
-@lru_cache(maxsize=4)
-def load_part_predictor(device: str = "cpu") -> FacePartPredictor:
-    """The predictor with its shipped weights, loaded once per device.
-
-    Raises:
-        AssetError: the weights are missing or damaged.
-    """
-    from pyface3d.io.weights import load_weights
-
-    return part_predictor(load_weights(ASSET), device)
-
-
 def part_predictor(weights: Mapping[str, Tensor], device: str = "cpu") -> FacePartPredictor:
     """The predictor with weights of a file.
 
@@ -199,6 +187,10 @@ def part_predictor(weights: Mapping[str, Tensor], device: str = "cpu") -> FacePa
     from pyface3d.networks.face_parts import face_parts_network
 
     return FacePartPredictor(face_parts_network(weights), device)
+
+
+load_part_predictor = shipped_predictor(ASSET, part_predictor)
+"""The predictor with its shipped weights, by device."""
 
 
 def predict_parts(

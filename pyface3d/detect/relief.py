@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.nn import functional
 from pyface3d.detect.crops import Crop, Points, check_landmarks
 from pyface3d.detect.face_points import points_crop
 from pyface3d.detect.faces import check_image
+from pyface3d.detect.shipped import shipped_predictor
 from pyface3d.face_models.landmarks import RELIEF_MARGIN, RELIEF_RAISE
 
 if TYPE_CHECKING:
@@ -113,18 +113,6 @@ def has_relief_network() -> bool:
     return has_asset(ASSET)
 
 
-@lru_cache(maxsize=4)
-def load_relief_predictor(device: str = "cpu") -> ReliefPredictor:
-    """The predictor with its shipped weights, loaded once per device.
-
-    Raises:
-        AssetError: the weights are missing or damaged.
-    """
-    from pyface3d.io.weights import load_weights
-
-    return relief_predictor(load_weights(ASSET), device)
-
-
 def relief_predictor(weights: Mapping[str, Tensor], device: str = "cpu") -> ReliefPredictor:
     """The predictor with weights of a file.
 
@@ -134,3 +122,7 @@ def relief_predictor(weights: Mapping[str, Tensor], device: str = "cpu") -> Reli
     from pyface3d.networks.relief import relief_network
 
     return ReliefPredictor(relief_network(weights), device)
+
+
+load_relief_predictor = shipped_predictor(ASSET, relief_predictor)
+"""The predictor with its shipped weights, by device."""

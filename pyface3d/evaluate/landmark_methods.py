@@ -185,11 +185,10 @@ def predictor_of(weights: Path) -> FacePointPredictor:
     Raises:
         AssetError: the file is missing, damaged, or not of this network.
     """
-    from pyface3d.detect.face_points import FacePointPredictor
+    from pyface3d.detect.face_points import points_predictor
     from pyface3d.io.weights import read_weights
-    from pyface3d.networks.face_points import face_points_network
 
-    return FacePointPredictor(face_points_network(read_weights(weights)))
+    return points_predictor(read_weights(weights))
 
 
 def _ten_looks(sight: Sight, /) -> Answer | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyface3d.detect import face_from_landmarks, face_parts, parts, visible_face
 from pyface3d.detect.parts import FacePartPredictor, parts_crop
+from pyface3d.detect.shipped import shipped_predictor
 from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models.landmarks import PARTS_MARGIN, PARTS_RAISE
 from pyface3d.io.label_maps import drawn_labels
@@ -179,7 +180,7 @@ def test_what_cannot_be_used_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     with pytest.raises(InputError, match="side"):
         predictor.predict(image, [np.full((68, 2), 7.0)])
     monkeypatch.setattr(parts, "ASSET", "none_of_that_name")
-    parts.load_part_predictor.cache_clear()
+    monkeypatch.setattr(parts, "load_part_predictor", shipped_predictor("none_of_that_name", parts.part_predictor))
     assert not parts.has_part_network()
     with pytest.raises(AssetError, match="none_of_that_name"):
         face_parts(image, face_from_landmarks(landmarks((20, 20), 20)), points=landmarks((20, 20), 20))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pyface3d.cli import main
 from pyface3d.detect import parts
+from pyface3d.detect.shipped import shipped_predictor
 from pyface3d.errors import AssetError, InputError, NoFaceError
 from pyface3d.io.images import read_image
 from pyface3d.io.label_maps import LABEL_MAPS
@@ -103,8 +104,9 @@ def test_two_faces_and_a_limit(network: None, portrait: np.ndarray, tmp_path: Pa
 def test_without_weights(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], threads_put_back: None
 ) -> None:
-    monkeypatch.setattr(parts, "ASSET", "none_of_that_name")
-    parts.load_part_predictor.cache_clear()
+    for place in (parts, module):
+        missing = shipped_predictor("none_of_that_name", parts.part_predictor)
+        monkeypatch.setattr(place, "load_part_predictor", missing)
     with pytest.raises(AssetError):
         segment(read_image(PORTRAIT))
     assert main(["segment", str(PORTRAIT), "-o", str(tmp_path / "out")]) == 1

@@ -75,7 +75,7 @@ def draw_old_eyes(draws: Draws) -> OldEyes:
         shine=painted * draws.uniform(0.0, 0.3),
         hood=draws.chance(0.5) * draws.uniform(0.1, 0.8),
         pad=(formed * draws.uniform(0.4, 3.2))[:, None] * sides,
-        groove=(formed * draws.uniform(0.5, 2.4))[:, None] * sides,
+        groove=(formed * draws.uniform(0.4, 1.8))[:, None] * sides,
         folds=draws.random(_LINES) * draws.chance(0.6, _LINES),
         spacing=draws.uniform(2.5, 4.5),
         bend=torch.stack([draws.uniform(0.0, 1.2), draws.uniform(0.0, 6.3)], 1),
