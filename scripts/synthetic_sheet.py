@@ -4,7 +4,8 @@
 
 Written are ``page.png`` (the pictures), ``page_labels.png`` (68 points: green visible, red hidden; dense points: blue
 visible, dark red hidden; crops without a face framed in red) and with ``--maps`` ``page_maps.png`` (a row per sample:
-picture, parts, occluder, depth, normals, relief, albedo, light). With ``--parts`` the samples are framed for the part
+picture, parts, occluder, depth, normals, relief, albedo, light; every sample is then a person of its own, as these maps
+are known of no later picture). With ``--parts`` the samples are framed for the part
 network, and ``page_parts.png`` shows each above its label map in the colours of `pyface3d.part_labels`.
 """
 
@@ -127,12 +128,14 @@ def main() -> None:
         names = (*(MAPS if options.maps else ()), *(("segments",) if options.parts else ()))
         for start in range(options.start, options.start + options.count, BATCH):
             count = min(BATCH, options.start + options.count - start)
+            mapped = options.maps and len(rows) < MAP_ROWS
+            names = (*(MAPS if mapped else ()), *(("segments",) if options.parts else ()))
             batch = engine.batch(start, count, names)
             plain.extend(pictures(batch))
             marked.extend(labelled(batch, 2))
             if options.parts:
                 parts.extend(with_parts(batch))
-            for k in range(count if options.maps and len(rows) < MAP_ROWS else 0):
+            for k in range(count if mapped else 0):
                 shown = [map_picture(name, batch.maps[name][k]) for name in MAPS if name in batch.maps]
                 rows.append(np.concatenate([pictures(batch)[k], *shown], axis=1))
     except Pyface3dError as error:
