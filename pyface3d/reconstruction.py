@@ -198,7 +198,7 @@ class Reconstruction:
         neutral = self.verts - torch.einsum("e,evc->vc", weights.to(offsets.dtype), offsets)
         base = vertex_normals(neutral, self.topology)
         turned = vertex_normals(neutral + offsets, self.topology) - base
-        return neutral, Morphs(names, _float32(offsets), _float32(turned), _float32(weights).clip(0, 1))
+        return neutral, Morphs(names, _float32(offsets), _float32(turned), _float32(weights))
 
     def animatable(self) -> Mesh:
         """The frontal mesh that a GLB holds: the neutral face, expressions as morph targets, relief as normal map."""

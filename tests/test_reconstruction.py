@@ -56,6 +56,19 @@ def test_morph_targets_lead_from_neutral_to_the_fit(result):
     np.testing.assert_allclose(neutral.numpy(), at_rest.numpy(), atol=1e-3)
 
 
+def test_expressions_in_sigma_units_keep_their_weights(result, tmp_path):
+    """The Basel model's expressions are σ units, either way: a GLB clipped to [0, 1] would show another face."""
+    weights = torch.linspace(-2.5, 2.5, len(ARKIT))
+    verts = result.model.vertices(result.coefficients["identity"][None], weights[None])[0]
+    moved = replace(result, coefficients={**result.coefficients, "expression": weights}, verts=verts)
+    moved.export(tmp_path, formats=["glb"])
+    read = read_glb(tmp_path / "face.glb")
+    np.testing.assert_allclose(read.morphs.weights, weights, atol=1e-6)
+    shown = read.verts + np.einsum("e,evc->vc", read.morphs.weights, read.morphs.offsets)
+    at = ((shown[:, None] - verts.numpy()[None, :: len(verts) // 40]) ** 2).sum(-1).min(axis=0)
+    assert np.sqrt(at).max() < 2e-3  # every vertex is there, whatever the seams do to their order
+
+
 def test_what_the_fit_adds_beyond_the_model_stays(result):
     """A later stage may move vertices off the model; the animated head keeps that."""
     lifted = replace(result, verts=result.verts + torch.tensor([0.0, 3.0, 0.0]))

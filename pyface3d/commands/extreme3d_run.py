@@ -1,4 +1,4 @@
-"""``pyface3d reconstruct --system extreme3d``: the published networks with weights that the user brings."""
+"""``pyface3d reconstruct --system extreme3d``: our networks, or the published ones where the user has them."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ if TYPE_CHECKING:
     from pyface3d.commands.reconstruct import Command
     from pyface3d.systems.running import System
 
-NO_WEIGHTS = (
-    "--system extreme3d needs --weights FOLDER with the relief network's weights: ckpt_109_grad.pth.tar of Extreme 3D "
-    "Faces, or what pyface3d convert checkpoint made of it (docs/checkpoints.md)"
-)
 _WEIGHT_NAMES = ("extreme3d_bump_generator", "extreme3d_shape", "ckpt_", "shape_")
-_HEAD_LEVEL = 1  # triangles of some 3 mm: the pixels need them
 
 
 def run(command: Command) -> int:
     """Run the system over the inputs of a command line; the exit code.
 
     Raises:
-        UsageError: options that this system does not have, or without its weights.
+        UsageError: options that contradict each other.
         AssetError: weights or model are missing or damaged.
     """
-    from pyface3d.commands.reconstruct import listed, processors, resolved_device, run_with_progress, summary
-    from pyface3d.systems.extreme3d.photo import Extreme3dOptions
+    from pyface3d.commands.reconstruct import (
+        NO_PART_NETWORK,
+        listed,
+        processors,
+        resolved_device,
+        run_with_progress,
+        summary,
+    )
+    from pyface3d.systems.extreme3d.output import Extreme3dOptions
+    from pyface3d.systems.extreme3d.photo import resolved_bump
     from pyface3d.systems.extreme3d.stages import STAGES
     from pyface3d.systems.sight import resolved_occlusion
 
-    if command.weights is None:
-        raise UsageError(NO_WEIGHTS)
-    if command.bump != "none":
-        raise UsageError("--system extreme3d takes its relief from the network in --weights; leave --bump out")
-    if "ply" not in listed(command.formats):
-        raise UsageError(f"--system extreme3d writes ply; --formats {command.formats} leaves it nothing to write")
+    if command.bump is not None and command.bump != "original" and command.weights is not None and not command.compat:
+        raise UsageError(f"--weights is for --bump original, and --bump is {command.bump}; leave one of them out")
     occlusion = "none" if command.compat else resolved_occlusion(command.occlusion)
     settings = {
         "system": "extreme3d",
         "model": command.model,
-        "weights": str(command.weights),
-        "weight_files": weight_files(command.weights),
+        "fit": command.fit,
+        "bump": resolved_bump(command.bump, command.weights),
+        "weights": None if command.weights is None else str(command.weights.resolve()),
+        "weight_files": None if command.weights is None else weight_files(command.weights),
         "detector": command.detector,
         "predictor": command.predictor,
         "occlusion": occlusion,
@@ -57,6 +58,7 @@ def run(command: Command) -> int:
         options = Extreme3dOptions(
             stages=STAGES if command.stages is None else listed(command.stages),
             poses=listed(command.poses),
+            formats=listed(command.formats),
             ascii=command.ascii,
             plain=command.plain,
             legacy_names=command.legacy_names,
@@ -72,11 +74,8 @@ def run(command: Command) -> int:
         raise UsageError(str(error)) from None
     system = extreme3d_system(settings, command.max_faces)
     report = run_with_progress(list(command.inputs), command.out, system, options)
-    if occlusion == "colours":
-        print(
-            "note: the part network's weights (face_parts) are not installed: what covers a face stays in its relief",
-            file=sys.stderr,
-        )
+    if command.occlusion is None and occlusion == "colours":
+        print(NO_PART_NETWORK, file=sys.stderr)
     print(summary(report, command.out))
     return EXIT_OK if report.failed == 0 else EXIT_FAILED
 
@@ -93,23 +92,27 @@ def extreme3d_system(settings: Mapping[str, Any], max_faces: int) -> System:
     Raises:
         AssetError: weights or model are missing or damaged.
     """
-    from pyface3d.face_models import load_face_model
-    from pyface3d.systems.extreme3d.photo import reconstruct_photo
-    from pyface3d.systems.extreme3d.predict import read_networks
+    from pyface3d.systems.extreme3d.photo import load_models, reconstruct_photo
+    from pyface3d.systems.relief import relief_source
 
-    device = settings["device"]
-    networks = read_networks(Path(settings["weights"]), device)
-    model = load_face_model(settings["model"], _HEAD_LEVEL if settings["model"] == "head" else 0)
+    weights = None if settings["weights"] is None else Path(settings["weights"])
+    # What is missing is said once, not for every photo.
+    relief_source(settings["bump"], weights, settings["device"])
+    load_models(settings["model"])
 
     def system(image: Any, landmarks: Any) -> Any:
         return reconstruct_photo(
-            *(image, networks, model, landmarks),
+            *(image, landmarks),
+            model=settings["model"],
+            bump=settings["bump"],
+            weights=weights,
+            fit=settings["fit"],
             detector=settings["detector"],
             predictor=settings["predictor"],
             occlusion="colours" if settings["occlusion"] == "none" else settings["occlusion"],
             max_faces=max_faces + 1,
             compat=settings["compat"],
-            device=device,
+            device=settings["device"],
         )
 
     return system

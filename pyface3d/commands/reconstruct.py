@@ -9,6 +9,7 @@ examples:
   pyface3d reconstruct photo.jpg -o out
   pyface3d reconstruct photos/ -o out --formats glb --fit landmarks       faster, pose and shape from landmarks only
   pyface3d reconstruct photo.jpg -o out --bump net                        with wrinkles and folds
+  pyface3d reconstruct photo.jpg -o out --system extreme3d                also what hides the face, and its far side
   pyface3d reconstruct list.txt -o out --resume                           go on where a run was stopped
   pyface3d reconstruct photos/ -o out --landmarks points/                 photos/a.jpg with points/a.pts
   pyface3d reconstruct photo.jpg -o out --formats ply --poses frontal --ascii --plain
@@ -46,12 +47,16 @@ class Command:
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("out")
     """Folder for the results; made when missing."""
     system: Annotated[str, arg(metavar="NAME")] = "fit"
-    """How to reconstruct: fit (our own), or extreme3d (the published networks, --weights)."""
+    """How to reconstruct: fit (a whole head with texture), or extreme3d (the same with the face in four stages: relief
+    in every pixel, hidden and unseen parts completed; --weights takes the published networks)."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "head"
     """Face model: head (built in), or a model file or folder."""
     fit: Literal["none", "landmarks", "full"] = "full"
     """How much to fit: nothing but the pose, pose and shape to landmarks, or also the pixels."""
-    bump: Literal["none", "net", "original"] = "none"
+    bump: Annotated[
+        Literal["none", "net", "original"] | None,
+        arg(help_behavior_hint="(default: none; of extreme3d original with --weights, else net where it is installed)"),
+    ] = None
     """Wrinkles and folds where skin is seen, by our relief network (net) or that of Extreme 3D Faces (original, needs
     --weights): a normal map in the GLB, <stem>_bump.png (127 is flat, 12 levels a millimetre, in the texture chart) and
     the stage withBump."""
@@ -113,6 +118,7 @@ class Command:
             from pyface3d.commands.extreme3d_run import run
 
             return run(self)
+        bump = self.bump or "none"
         if self.compat or self.legacy_names:
             raise UsageError("--compat and --legacy-names are for --system extreme3d; leave them out")
         from pyface3d.commands.extreme3d_run import weight_files
@@ -141,7 +147,7 @@ class Command:
                     "detector": self.detector,
                     "predictor": self.predictor,
                     "occlusion": occlusion,
-                    "bump": self.bump,
+                    "bump": bump,
                     "weights": None if self.weights is None else str(self.weights.resolve()),
                     "weight_files": None if self.weights is None else weight_files(self.weights),
                     "device": device,
@@ -157,9 +163,9 @@ class Command:
 
     def _stages(self) -> tuple[str, ...]:
         if self.stages is None:
-            return ("foundation",) if self.bump == "none" else ("foundation", "withBump")
+            return ("foundation",) if self.bump in (None, "none") else ("foundation", "withBump")
         stages = listed(self.stages)
-        if "withBump" in stages and self.bump == "none":
+        if "withBump" in stages and self.bump in (None, "none"):
             raise UsageError("the stage withBump needs relief: add --bump net, or --bump original")
         return stages
 

@@ -141,20 +141,21 @@ _ALIGNED_SIZE = 224
 _EXTREME3D_BEFORE, _EXTREME3D_AFTER = np.array([1.9255, 2.2591]), np.array([1.9423, 1.6087])
 
 
-def extreme3d_crop(landmarks: Points) -> Crop:
+def extreme3d_crop(landmarks: Points, *, whole_pixels: bool = True) -> Crop:
     """The 500 × 500 crop of Extreme 3D Faces.
 
     Args:
         landmarks: (68, 2) px, iBUG order.
-
-    The margins are the original's; each bound is rounded to a whole pixel, so width and height may differ by one and
-    the crop's two scales with them.
+        whole_pixels: round each bound to a whole pixel, as the original does; width and height may then differ by one
+            and the crop's two scales with them. Else the crop is a square: what a pinhole camera sees in it, another
+            pinhole camera would see.
     """
     points = check_landmarks(landmarks) - 0.5
     low, high = points.min(axis=0), points.max(axis=0)
     center, half = (low + high) / 2, (high - low).max() / 2
-    start = np.floor(center - half * _EXTREME3D_BEFORE + 0.5)
-    stop = np.floor(center + half * _EXTREME3D_AFTER + 0.5)
+    start, stop = center - half * _EXTREME3D_BEFORE, center + half * _EXTREME3D_AFTER
+    if whole_pixels:
+        start, stop = np.floor(start + 0.5), np.floor(stop + 0.5)
     if (stop <= start).any():
         raise InputError("the landmarks span less than a pixel; give the landmarks of a real face")
     scale = 500 / (stop - start)

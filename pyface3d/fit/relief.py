@@ -49,12 +49,17 @@ def bake_relief(
     both = torch.from_numpy(np.stack([prediction.relief, seen], -1)).to(verts)
     maps, weight = bake_texture(both[None], verts, topology, (size, size), shown)
     facing = -(vertex_normals(verts_camera[None], topology)[0] * functional.normalize(verts_camera, dim=-1)).sum(-1)
-    steep = ((facing - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1)
+    steep = facing_share(facing)
     usable = steep if skin is None else steep * skin.to(steep)
     chart = rasterize_uvs(topology, size, size)
     share = interpolate(usable[None, :, None].contiguous(), chart, topology)[0, ..., 0]
     counts = _softened(weight[0] * maps[0, ..., 1] * share, max(round(_SOFT_TEXELS * size / SIZE), 1))
     return maps[0, ..., 0] * counts
+
+
+def facing_share(cosine: Tensor) -> Tensor:
+    """How much of the relief counts on skin at this cosine to the line of sight, in [0, 1]."""
+    return ((cosine - _GRAZING) / (_FACING - _GRAZING)).clamp(0, 1)
 
 
 def _softened(weight: Tensor, reach: int) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +28,7 @@ from pyface3d.ops import rasterize, vertex_normals, vertex_visibility
 from pyface3d.reconstruction import Reconstruction
 from pyface3d.systems.relief import check_bump, relief_source, with_relief
 from pyface3d.systems.sight import FaceSight, given_sight, network_sight, resolved_occlusion
+from pyface3d.systems.steps import one_thread, timed
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
@@ -106,7 +105,7 @@ def reconstruct(
     relief = relief_source(bump, weights, device)
     face_model = face_model.to(device)
     how = fit, focal, texture_size, device
-    with _one_thread():
+    with one_thread():
         found = _find(image, landmarks, detector, predictor, 1 if visible is not None else max_faces, device)
         results = [
             _reconstruct_face(image, _looked_at(image, face, occlusion, visible, device), face_model, *how)
@@ -156,7 +155,7 @@ def _find(
         yield _Found(face, points, spread, None, {})
         return
     timings: dict[str, float] = {}
-    with _timed(timings, "detect"):
+    with timed(timings, "detect"):
         faces = detect_faces(image, detector, device=device)
     if not faces:
         raise NoFaceError(
@@ -165,7 +164,7 @@ def _find(
         )
     for face in faces[:max_faces]:
         own, said = dict(timings), None
-        with _timed(own, "landmarks"):
+        with timed(own, "landmarks"):
             if predictor == "network":
                 said = load_face_points(device).predict(image, [face])[0]
                 points, sigma = said.points[:68], _counted_sigma(said)[:68]
@@ -188,7 +187,7 @@ def _looked_at(
     if visible is not None:
         sight = given_sight(visible, *image.shape[:2])
     elif occlusion == "network":
-        with _timed(timings, "parts"):
+        with timed(timings, "parts"):
             sight = network_sight(image, found.points, device)
     else:
         return found
@@ -207,7 +206,7 @@ def _reconstruct_face(
 ) -> Reconstruction:
     height, width = image.shape[:2]
     timings = dict(found.timings)
-    with _timed(timings, "fit_landmarks"):
+    with timed(timings, "fit_landmarks"):
         points = torch.from_numpy(np.ascontiguousarray(found.points, np.float32))[None].to(device)
         sigma = torch.from_numpy(np.ascontiguousarray(found.sigma, np.float32))[None].to(device)
         if fit == "none":
@@ -228,10 +227,10 @@ def _reconstruct_face(
     shifted = window.shift(landmark_fit)
     inside: FaceFit = shifted
     if fit == "full":
-        with _timed(timings, "fit_photometric"):
+        with timed(timings, "fit_photometric"):
             known = None if sight is None else torch.from_numpy(sight.visible)[None]
             inside = fit_photometric(model, linear, shifted, seen=known)
-    with _timed(timings, "texture"):
+    with timed(timings, "texture"):
         usable = None if sight is None else torch.from_numpy(sight.usable)
         seen = _appearance(model, linear, inside, points[0] - window.corner.to(points), usable, texture_size)
     if found.sight is not None:
@@ -373,21 +372,3 @@ class _Window:
         whole = torch.zeros(height, width, dtype=torch.bool)
         whole[self.rows, self.columns] = mask
         return whole
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread: its sums over several differ in their last bits, and a fit makes visible steps of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[name] = time.perf_counter() - start

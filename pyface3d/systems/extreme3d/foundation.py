@@ -17,7 +17,7 @@ from pyface3d.errors import InputError
 from pyface3d.face_models import FaceModel
 from pyface3d.geometry import Camera, euler_from_rotation
 from pyface3d.geometry.bump_maps import CROP_SIZE
-from pyface3d.geometry.rotations import axis_angle_from_rotation, frontal_rotation
+from pyface3d.geometry.rotations import axis_angle_from_rotation, frontal_rotation, rotation_from_axis_angle
 from pyface3d.ops import Fragments, Topology, rasterize
 
 FOCAL_PX = 1000.0
@@ -78,17 +78,30 @@ class Foundation:
         return rasterize(self.verts_image[None], self.closed, self.camera.height, self.camera.width)
 
     def turn(self, compat: bool = False) -> float:
-        """How far the head is turned to the right of the picture, radians; ``compat``: the y of its rotation vector,
-        which the published program takes for it."""
+        """How far the head is turned to the right, radians, for who looks at it through the middle of the crop.
+
+        ``compat``: the y of its rotation vector, which the published program takes for it.
+        """
         if compat:
             upright = frontal_rotation(self.rotation) @ self.rotation
             return float(axis_angle_from_rotation(upright)[1])
-        return float(euler_from_rotation(self.rotation)[0])
+        return float(euler_from_rotation(self._onto_axis() @ self.rotation)[0])
+
+    def _onto_axis(self) -> Tensor:
+        """The shortest turn (3, 3) of the ray through the middle of the crop onto the camera's axis."""
+        camera = self.camera
+        middle = torch.tensor([camera.width / 2, camera.height / 2]).to(self.rotation)
+        across, down = ((middle - camera.center[0].to(self.rotation)) / camera.focal[0].to(self.rotation)).unbind()
+        side = torch.hypot(across, down)
+        if not bool(side > 0):
+            return torch.eye(3).to(self.rotation)
+        return rotation_from_axis_angle(torch.stack([down, -across, 0 * down]) * torch.atan(side) / side)
 
     def seen_from_the_front(self) -> Foundation:
-        """The same head at the same distance, looking into the camera."""
+        """The same head at the same distance, in the middle of the crop and looking into the camera."""
         ahead = torch.stack([*self.translation.new_zeros(2), self.translation[2]])
-        return replace(self, rotation=frontal_rotation(self.rotation), translation=ahead)
+        camera = Camera.centered(self.camera.focal, self.camera.height, self.camera.width)
+        return replace(self, rotation=frontal_rotation(self.rotation), translation=ahead, camera=camera)
 
 
 def build_foundation(

@@ -26,7 +26,7 @@ from pyface3d.io.images import read_image
 from pyface3d.io.records import encode_json, versions
 from pyface3d.io.staging import staged_files
 from pyface3d.reconstruction import POSES
-from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, build_foundation, crop_camera
+from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, Foundation, build_foundation, crop_camera
 from pyface3d.systems.extreme3d.pose import fit_pose
 from pyface3d.systems.extreme3d.relief import Relief
 from pyface3d.systems.extreme3d.stages import STAGES, Stages, run_stages
@@ -111,24 +111,38 @@ def read_case(folder: Path, stem: str, relief: str | None = None, gain: float = 
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """All stages of one face and the coefficients they are made of: identity (I,), expression (E,); ``landmark_rms_px``
-    is the misfit of the landmarks in the crop."""
+class Placed:
+    """A face of the model before the camera of the crop.
 
-    stages: Stages
+    Attributes:
+        foundation: the head.
+        identity, expression: (I,) and (E,), what it is made of.
+        landmark_rms_px: misfit of the landmarks in the crop; None where other than these were fitted.
+    """
+
+    foundation: Foundation
     identity: Tensor
     expression: Tensor
-    landmark_rms_px: float
+    landmark_rms_px: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """All stages of one face and what they are made of."""
+
+    stages: Stages
+    placed: Placed
 
     def record(self, model: FaceModel) -> dict[str, Any]:
         """Everything but the meshes, as plain values for a JSON file."""
+        placed = self.placed
         return {
             "status": "ok",
             "system": "extreme3d",
             "model": {"name": model.name},
             **self.stages.record(),
-            "coefficients": {"identity": self.identity.tolist(), "expression": self.expression.tolist()},
-            "landmark_rms_px": self.landmark_rms_px,
+            "coefficients": {"identity": placed.identity.tolist(), "expression": placed.expression.tolist()},
+            "landmark_rms_px": placed.landmark_rms_px,
             "versions": versions(),
         }
 
@@ -136,12 +150,22 @@ class Result:
 def reconstruct_case(
     case: Case, model: FaceModel, *, fit_identity: bool = False, compact: bool = True, compat: bool = False
 ) -> Result:
-    """All stages of one face.
+    """All stages of one face: `place_case` and `run_stages`.
+
+    Raises:
+        InputError: no coefficients, or not as many as the model has.
+    """
+    placed = place_case(case, model, fit_identity=fit_identity, compat=compat)
+    return Result(run_stages(placed.foundation, case.relief, case.image, compact=compact, compat=compat), placed)
+
+
+def place_case(case: Case, model: FaceModel, *, fit_identity: bool = False, compat: bool = False) -> Placed:
+    """The foundation of one face, without its relief.
 
     Args:
         fit_identity: fit identity, pose and expression of the model to the landmarks, instead of the coefficients of
             the file, which mean something for the Basel Face Model alone, and their pose and expression.
-        compat: published decisions: the pose of EPnP, half a pixel, and those of `run_stages`.
+        compat: published decisions: the pose of EPnP, half a pixel.
 
     Raises:
         InputError: no coefficients, or not as many as the model has.
@@ -158,8 +182,7 @@ def reconstruct_case(
         if compat:
             rotation, translation, rms = pose.start_rotation, pose.start_translation, pose.start_rms_px
     foundation = build_foundation(model, identity, expression, rotation, translation, camera, compat=compat)
-    stages = run_stages(foundation, case.relief, case.image, compact=compact, compat=compat)
-    return Result(stages, identity, expression, rms)
+    return Placed(foundation, identity, expression, rms)
 
 
 def _identity(case: Case, model: FaceModel) -> Tensor:

@@ -1,35 +1,42 @@
-"""Extreme 3D Faces on photos: landmarks, the published networks with weights that the user brings, and the geometry."""
+"""Extreme 3D Faces on photos: the default fit or the published networks, relief, and the geometry."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
-from pyface3d.detect.crops import Crop
+from pyface3d.detect import detect_faces, face_from_landmarks, landmarks68
+from pyface3d.detect.crops import Crop, extreme3d_crop
 from pyface3d.detect.faces import DETECTOR
 from pyface3d.detect.landmarks import PREDICTOR
+from pyface3d.detect.relief import has_relief_network
 from pyface3d.errors import InputError, NoFaceError
-from pyface3d.face_models import FaceModel
-from pyface3d.io.meshes import Mesh
-from pyface3d.io.pictures import encode_png, reduced
-from pyface3d.ops import Topology
-from pyface3d.reconstruction import POSES, SOURCES, check_choices
-from pyface3d.render import render_clay, render_overlay
-from pyface3d.systems.extreme3d.geometry_only import Case, Result, reconstruct_case
-from pyface3d.systems.extreme3d.predict import Extreme3dNetworks, predict_case
-from pyface3d.systems.extreme3d.relief import hide_occluders
-from pyface3d.systems.extreme3d.stages import STAGES
-from pyface3d.systems.running import THUMBNAIL, RunOptions, Writer, around
+from pyface3d.face_models import FaceModel, load_face_model
+from pyface3d.geometry.bump_maps import CROP_SIZE
+from pyface3d.reconstruction import SOURCES, Reconstruction
+from pyface3d.render import render_overlay
+from pyface3d.systems import fit as default_fit
+from pyface3d.systems.extreme3d.carried import carry, face_relief, over_crop
+from pyface3d.systems.extreme3d.completed import completed_head
+from pyface3d.systems.extreme3d.geometry_only import Case, Placed, Result, place_case
+from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
+from pyface3d.systems.extreme3d.relief import Relief, hide_occluders
+from pyface3d.systems.extreme3d.stages import run_stages
+from pyface3d.systems.fit import Fit
+from pyface3d.systems.relief import BUMPS, ReliefSource, relief_source
 from pyface3d.systems.sight import network_sight, resolved_occlusion
+from pyface3d.systems.steps import one_thread, timed
 
-_SHAPES = 99  # what the published coefficients are of
-_SIDE = np.deg2rad(35.0)
+HEAD_LEVEL = 1
+"""Level of ``head`` that the stages use: triangles of some 3 mm; the pixels need them."""
+
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,24 +44,35 @@ class Extreme3dFace:
     """One face of a photo.
 
     Attributes:
-        face: as it was found.
+        box: x0, y0, x1, y1 of the detected face, px.
         landmarks: (68, 2) float32 px of the photo.
         image_size: height and width of the photo, px.
         crop: photo to crop.
-        case: what the geometry was given.
-        result: what it made of it.
-        model: the face model.
-        occlusion: "network" where occluders were taken out of the relief, else "none".
+        picture: the crop, (500, 500, 3) uint8 sRGB.
+        result: the stages, and what they are made of.
+        model: the face model of the stages.
+        bump: where the relief comes from, of `systems.relief.BUMPS`.
+        occlusion: who says what hides the face: "network", "given", or "none" where nobody was asked.
+        recovery: what was filled in under occluders, for the record.
+        head: the completed face on the whole head, with the photo's texture; None where the published networks and
+            their pose were used.
+        timings: seconds by name of step.
+        quality: figures that tell a doubtful result from a good one.
     """
 
-    face: Face
+    box: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
     image_size: tuple[int, int]
     crop: Crop
-    case: Case
+    picture: Picture
     result: Result
     model: FaceModel
+    bump: str
     occlusion: str
+    recovery: dict[str, Any]
+    head: Reconstruction | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Everything but the meshes, as plain values for ``<stem>.json``; ``crop`` takes photo to crop pixels."""
@@ -63,52 +81,78 @@ class Extreme3dFace:
         return {
             **self.result.record(self.model),
             "image_size": {"height": self.image_size[0], "width": self.image_size[1]},
-            "box": [float(value) for value in self.face.box],
+            "box": [float(value) for value in self.box],
             "crop": [*self.crop.matrix.tolist(), [0.0, 0.0, 1.0]],
             "landmarks": self.landmarks.astype(float).tolist(),
-            "occlusion": self.occlusion,
+            "bump": self.bump,
+            "occlusion": {"from": self.occlusion},
+            "recovery": self.recovery,
             "source_shares": dict(zip(SOURCES, shares.tolist(), strict=True)),
-            "quality": {
-                "detection_score": float(self.face.score),
-                "landmark_rms_crop_px": round(self.result.landmark_rms_px, 4),
-            },
+            "quality": {name: round(float(value), 4) for name, value in self.quality.items()},
+            "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
         }
 
-    def overlay(self) -> NDArray[np.uint8]:
-        """The crop with the foundation as clay over it, (500, 500, 3) uint8 sRGB."""
+    def overlay(self, image: Picture) -> Picture:
+        """The photo (H, W, 3) with the completed head as clay over it; the crop with the foundation where there is
+        none."""
+        if self.head is not None:
+            return self.head.overlay(image)
         foundation = self.result.stages.foundation
         camera, verts = foundation.camera.to(torch.float32), foundation.verts_camera.float()
-        return render_overlay(torch.from_numpy(self.case.image), verts, camera, foundation.topology).numpy()
+        return render_overlay(torch.from_numpy(self.picture), verts, camera, foundation.topology).numpy()
+
+
+def resolved_bump(bump: str | None, weights: Path | None) -> str:
+    """Where relief comes from: as told, else by the weights that are given, else by our network where it is installed.
+
+    Raises:
+        InputError: no such relief.
+    """
+    if bump is None:
+        if weights is not None:
+            return "original"
+        return "net" if has_relief_network() else "sfs" if "sfs" in BUMPS else "none"
+    if bump not in BUMPS:
+        raise InputError(f"bump must be one of {', '.join(BUMPS)}, got {bump!r}")
+    return bump
 
 
 def reconstruct_photo(
-    image: NDArray[np.uint8],
-    networks: Extreme3dNetworks,
-    model: FaceModel,
+    image: Picture,
     landmarks: NDArray[np.floating[Any]] | None = None,
     *,
+    model: str | FaceModel = "head",
+    bump: str | None = None,
+    weights: Path | None = None,
+    networks: Extreme3dNetworks | None = None,
+    fit: Fit = "full",
     detector: str = DETECTOR,
     predictor: str = PREDICTOR,
     occlusion: str | None = None,
+    visible: NDArray[Any] | None = None,
     max_faces: int | None = None,
     compat: bool = False,
     device: str = "cpu",
 ) -> list[Extreme3dFace]:
     """Every face of a photo in all stages.
 
+    Head, pose and camera are those of the default fit (`systems.fit.reconstruct`), carried into the crop. Where the
+    published shape network is at hand and ``model`` is what its coefficients are of, and with ``compat``, they are
+    found as the published program does: by its network, from 68 landmarks and with its camera.
+
     Args:
         image: (H, W, 3) uint8 sRGB, upright.
-        networks: of `read_networks`.
-        model: the Basel Face Model takes the shape network's coefficients, where there is one; any other model, whose
-            triangles should be 3 mm or less (`head` at level 1), is fitted to the landmarks.
         landmarks: 68 iBUG points (68, 2) px; then nothing is detected and one face comes back.
-        detector, predictor, max_faces, device: see `systems.fit.reconstruct`.
-        occlusion: "network": what our part network calls an occluder is taken out of the relief and filled from the
-            other side; "colours": nothing is (colour tells too little here); None: the network where it is installed.
+        model: a face model, whose triangles should be 3 mm or less, or a name or path for `load_face_model`.
+        bump: where relief comes from, of `systems.relief.BUMPS`; None: `resolved_bump`.
+        weights: folder with the published networks (`read_networks`), for ``bump="original"``.
+        networks: the same, loaded.
+        fit, detector, predictor, occlusion, visible, max_faces, device: see `systems.fit.reconstruct`. Occluders that
+            the part network or ``visible`` tell are taken out; colours tell too little here.
         compat: the published decisions; then no occluder is looked for either.
 
     Returns:
-        One result per face, best detection first.
+        One result per face, best detection first. On the CPU the same bits whatever torch's thread count is.
 
     Raises:
         NoFaceError: no face was found.
@@ -116,97 +160,151 @@ def reconstruct_photo(
     """
     if max_faces is not None and max_faces < 1:
         raise InputError(f"max_faces must be at least 1, got {max_faces}")
-    hide = resolved_occlusion(occlusion) == "network" and not compat
-    fit_identity = networks.shape is None or model.identity_dim != _SHAPES
-    done = []
-    for face, points in _found(image, landmarks, detector, predictor, max_faces, device):
-        case, crop = predict_case("face", image, points, networks)
-        if hide:
-            visible = network_sight(image, points, device).visible
-            occluder = torch.from_numpy(crop.warp(visible) <= 0.5) & case.relief.face
-            case = replace(case, relief=hide_occluders(case.relief, occluder))
-        result = reconstruct_case(case, model, fit_identity=fit_identity, compat=compat)
-        size = image.shape[0], image.shape[1]
-        done.append(Extreme3dFace(face, points, size, crop, case, result, model, "network" if hide else "none"))
-    return done
+    bump = "original" if bump is None and networks is not None else resolved_bump(bump, weights)
+    source: ReliefSource | None
+    if bump == "original" and networks is not None:
+        source = networks
+    else:
+        source = relief_source(bump, weights, device)
+    occlusion = "none" if compat else resolved_occlusion(occlusion)
+    coarse, fine = load_models(model)
+    published = source if isinstance(source, Extreme3dNetworks) else None
+    if compat or (published is not None and published.gives_identity_of(fine)):
+        found = _published(image, landmarks, fine, published, detector, predictor, max_faces, compat, device)
+    else:
+        results = default_fit.reconstruct(
+            *(image, landmarks),
+            model=coarse,
+            fit=fit,
+            detector=detector,
+            predictor=predictor,
+            occlusion=occlusion,
+            visible=visible,
+            max_faces=max_faces,
+            device=device,
+        )
+        found = (_carried(image, result, fine) for result in results)
+    with one_thread():
+        return [_completed(image, face, fine, bump, source, occlusion, visible, compat, device) for face in found]
 
 
-def _found(
-    image: NDArray[np.uint8],
+def load_models(model: str | FaceModel) -> tuple[FaceModel, FaceModel]:
+    """What is fitted, and the same model as fine as the stages want it: ``head`` at level 1, any other as it is.
+
+    Raises:
+        AssetError, InputError: of `load_face_model`.
+    """
+    if not isinstance(model, str):
+        return model, model
+    return load_face_model(model), load_face_model(model, HEAD_LEVEL if model == "head" else 0)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A face whose head stands before the camera of its crop."""
+
+    box: tuple[float, float, float, float]
+    points: NDArray[np.float32]
+    crop: Crop
+    picture: Picture
+    placed: Placed
+    head: Reconstruction | None
+    timings: dict[str, float]
+    quality: dict[str, float]
+
+
+def _carried(image: Picture, result: Reconstruction, model: FaceModel) -> _Found:
+    assert result.landmarks is not None
+    points = result.landmarks.numpy()
+    crop = extreme3d_crop(points, whole_pixels=False)
+    placed = carry(result, model, crop)
+    timings, quality = dict(result.timings), dict(result.quality)
+    return _Found(result.box, points, crop, crop.warp(image), placed, result, timings, quality)
+
+
+def _published(
+    image: Picture,
     landmarks: NDArray[np.floating[Any]] | None,
+    model: FaceModel,
+    networks: Extreme3dNetworks | None,
     detector: str,
     predictor: str,
     max_faces: int | None,
+    compat: bool,
     device: str,
-) -> Iterator[tuple[Face, NDArray[np.float32]]]:
+) -> Iterator[_Found]:
+    timings: dict[str, float] = {}
     if landmarks is not None:
-        yield face_from_landmarks(landmarks), np.asarray(landmarks, np.float32)
-        return
-    faces = detect_faces(image, detector, device=device)
+        faces = [face_from_landmarks(landmarks)]
+    else:
+        with timed(timings, "detect"):
+            faces = detect_faces(image, detector, device=device)
     if not faces:
         raise NoFaceError(
             f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
             "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
         )
     for face in faces[:max_faces]:
-        yield face, landmarks68(image, face, predictor)[0]
+        own = dict(timings)
+        if landmarks is not None:
+            points = np.asarray(landmarks, np.float32)
+        else:
+            with timed(own, "landmarks"):
+                points = landmarks68(image, face, predictor)[0]
+        crop = extreme3d_crop(points)
+        picture = crop.warp(image)
+        with timed(own, "pose"):
+            alpha = None
+            if networks is not None and networks.gives_identity_of(model):
+                alpha = networks.coefficients(picture)[0]
+            flat = Relief(torch.zeros(CROP_SIZE, CROP_SIZE), torch.zeros(CROP_SIZE, CROP_SIZE, dtype=torch.uint8))
+            case = Case("face", picture, torch.from_numpy(crop.to_crop(points)), alpha, flat)
+            placed = place_case(case, model, fit_identity=alpha is None, compat=compat)
+        quality = {"detection_score": float(face.score)}
+        if placed.landmark_rms_px is not None:
+            quality["landmark_rms_crop_px"] = placed.landmark_rms_px
+        yield _Found(face.box, points, crop, picture, placed, None, own, quality)
 
 
-@dataclass(frozen=True)
-class Extreme3dOptions(RunOptions):
-    """How a run of `reconstruct_photo` writes and works.
-
-    Attributes:
-        stages, poses, ascii, plain, legacy_names: see `Stages.encode`.
-    """
-
-    stages: tuple[str, ...] = STAGES
-    poses: tuple[str, ...] = POSES
-    ascii: bool = False
-    plain: bool = False
-    legacy_names: bool = False
-
-    def __post_init__(self) -> None:
-        check_choices("stages", self.stages, STAGES)
-        check_choices("poses", self.poses, POSES)
-        super().__post_init__()
-
-    def affecting_files(self) -> dict[str, Any]:
-        names = ("stages", "poses", "ascii", "plain", "legacy_names")
-        return {**{name: getattr(self, name) for name in names}, **super().affecting_files()}
-
-    def writer(self) -> Writer:
-        return _StageWriter(self)
-
-
-@dataclass(frozen=True)
-class _StageWriter:
-    options: Extreme3dOptions
-
-    def files(self, stem: str, result: Extreme3dFace, image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
-        options = self.options
-        meshes = result.result.stages.encode(
-            *(stem, options.stages, options.poses),
-            ascii=options.ascii,
-            plain=options.plain,
-            legacy_names=options.legacy_names,
-        )
-        yield from meshes
-        yield f"{stem}_overlay.png", encode_png(result.overlay())
-
-    def pictures(self, result: Extreme3dFace, image: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-        left, top, right, bottom = around(result.face.box, image)
-        stages = result.result.stages
-        return {
-            "photo": reduced(image[top:bottom, left:right], THUMBNAIL),
-            "overlay": reduced(result.overlay(), THUMBNAIL),
-            **{stage: _clay(stages.mesh(stage), 0.0) for stage in STAGES},
-            "final side": _clay(stages.mesh("final"), _SIDE),
-        }
-
-
-def _clay(mesh: Mesh, yaw: float) -> NDArray[np.uint8]:
-    if not len(mesh.verts):
-        return np.full((THUMBNAIL, THUMBNAIL, 3), 255, np.uint8)
-    topology = Topology(torch.from_numpy(mesh.faces), len(mesh.verts))
-    return render_clay(torch.from_numpy(mesh.verts), topology, yaw=yaw, size=THUMBNAIL).numpy()
+def _completed(
+    image: Picture,
+    found: _Found,
+    model: FaceModel,
+    bump: str,
+    source: ReliefSource | None,
+    occlusion: str,
+    visible: NDArray[Any] | None,
+    compat: bool,
+    device: str,
+) -> Extreme3dFace:
+    timings, foundation = dict(found.timings), found.placed.foundation
+    with timed(timings, "relief"):
+        if isinstance(source, Extreme3dNetworks):
+            relief = source.relief(found.picture)
+        else:
+            said = None if source is None else over_crop(source.predict(image, found.points), found.crop)
+            relief = face_relief(foundation, model, None if said is None else torch.from_numpy(said))
+    seen: NDArray[Any] | None = None
+    asked = "none"
+    if found.head is not None and found.head.occlusion_from in ("network", "given"):
+        assert found.head.occlusion_mask is not None
+        seen, asked = found.head.occlusion_mask.numpy(), found.head.occlusion_from
+    elif found.head is None and occlusion == "network":
+        with timed(timings, "parts"):
+            seen, asked = network_sight(image, found.points, device).visible, "network"
+    recovery: dict[str, Any] = {"state": "none"}
+    if seen is not None:
+        with timed(timings, "recovery"):
+            occluder = torch.from_numpy(found.crop.warp(np.ascontiguousarray(seen, np.float32)) <= 0.5) & relief.face
+            relief = hide_occluders(relief, occluder)
+            recovery = {"state": "hidden", "occluded_share": float(occluder.sum() / max(int(relief.face.sum()), 1))}
+    stages = run_stages(foundation, relief, found.picture, compat=compat, timings=timings)
+    head = None
+    if found.head is not None:
+        with timed(timings, "head"):
+            head = completed_head(found.head, stages, found.crop)
+    size = image.shape[0], image.shape[1]
+    return Extreme3dFace(
+        *(found.box, found.points, size, found.crop, found.picture, Result(stages, found.placed), model),
+        *(bump, asked, recovery, head, timings, found.quality),
+    )

@@ -15,6 +15,7 @@ from pyface3d.convert.checkpoints import load_network
 from pyface3d.detect.crops import Crop, extreme3d_crop
 from pyface3d.detect.relief import ReliefPrediction
 from pyface3d.errors import AssetError, InputError
+from pyface3d.face_models import FaceModel
 from pyface3d.geometry.bump_maps import (
     CROP_OFFSET,
     CROP_SIZE,
@@ -40,6 +41,10 @@ class Extreme3dNetworks:
 
     bump: BumpNet
     shape: ShapeRegressor | None = None
+
+    def gives_identity_of(self, model: FaceModel) -> bool:
+        """Whether the shape network is at hand and its coefficients are those of ``model``."""
+        return self.shape is not None and model.identity_dim == NUM_SHAPES
 
     @torch.inference_mode()
     def relief(self, crop: NDArray[np.uint8], gain: float = ORIGINAL_GAIN) -> Relief:

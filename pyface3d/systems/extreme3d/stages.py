@@ -22,6 +22,7 @@ from pyface3d.systems.extreme3d.registration import Registration, register_pixel
 from pyface3d.systems.extreme3d.relief import DenseFace, Relief, build_dense
 from pyface3d.systems.extreme3d.symmetry import CompletedFace, complete_face, to_camera, with_source
 from pyface3d.systems.extreme3d.visibility import Visibility, between_pixels, look
+from pyface3d.systems.steps import timed
 
 STAGES = ("foundation", "withBump", "sparseFull", "final")
 LEGACY_NAMES = {"sparseFull": "sparse_full"}
@@ -78,7 +79,7 @@ class Stages:
             return _mesh(verts, faces, source, confidence, self._pixel_colors(pixels.long()))
         if stage == "sparseFull":
             verts, faces = self.completed.verts, foundation.topology.faces
-            source, confidence, colors = self.completed.source, self._of_vertices(), self._vertex_colors()
+            source, confidence, colors = self.completed.source, self.vertex_confidence(), self._vertex_colors()
         else:
             verts, faces = self.final.verts, self.final.faces
             source, confidence, colors = self._of_final()
@@ -86,7 +87,7 @@ class Stages:
             verts = to_camera(foundation, self.completed.plane, verts)
         return _mesh(verts, faces, source, confidence, colors)
 
-    def _of_vertices(self) -> Tensor:
+    def vertex_confidence(self) -> Tensor:
         """Confidence of the completed vertices: the trust in the picture there, or half of that on the other side."""
         trust, source = self.visibility.weights, self.completed.source
         other = trust[self.foundation.mirror.clamp_min(0)] * _MIRRORED_TRUST
@@ -121,7 +122,7 @@ class Stages:
         trust = (registration.shares * self.visibility.weights[registration.anchors]).sum(1)
         source, share = self._of_pixels(registration.pixels)
         sources = [self.completed.source.to(trust), source.to(trust), torch.full_like(trust, 2)]
-        trusts = [self._of_vertices(), trust * share, trust * share * _MIRRORED_TRUST]
+        trusts = [self.vertex_confidence(), trust * share, trust * share * _MIRRORED_TRUST]
         lengths = torch.tensor([0, len(sources[0]), len(sources[0]) + len(trust)])
         rows = lengths[self.final.layers.long()] + self.final.origin
         on_vertices, on_pixels = self._vertex_colors(), self._pixel_colors(registration.pixels)
@@ -191,6 +192,7 @@ def run_stages(
     *,
     compact: bool = True,
     compat: bool = False,
+    timings: dict[str, float] | None = None,
 ) -> Stages:
     """All stages of one face.
 
@@ -200,18 +202,25 @@ def run_stages(
         image: the crop (H, W, 3) uint8 sRGB, for colours.
         compact: leave vertices that no face uses out of the final mesh.
         compat: the published program's decisions where they differ, see docs/systems/extreme3d.md.
+        timings: gets the seconds of every step by name.
 
     Raises:
         InputError: relief or image have not the size of the foundation's crop.
     """
     if image is not None and (image.dtype != np.uint8 or image.shape != (*relief.mm.shape, 3)):
         raise InputError(f"image must be uint8 {(*relief.mm.shape, 3)}, got {image.dtype} {image.shape}")
-    dense = build_dense(foundation, relief, compat=compat)
-    visibility = look(foundation, relief, compat=compat)
-    completed = complete_face(foundation, dense, visibility, compat=compat)
-    completed = with_source(completed, foundation, relief.recovered)
-    registration = register_pixels(foundation, dense, completed, compat=compat)
-    final = merge_layers(foundation, relief, completed, registration, compact=compact, compat=compat)
+    spent = {} if timings is None else timings
+    with timed(spent, "dense"):
+        dense = build_dense(foundation, relief, compat=compat)
+    with timed(spent, "visibility"):
+        visibility = look(foundation, relief, compat=compat)
+    with timed(spent, "symmetry"):
+        completed = complete_face(foundation, dense, visibility, compat=compat)
+        completed = with_source(completed, foundation, relief.recovered)
+    with timed(spent, "registration"):
+        registration = register_pixels(foundation, dense, completed, compat=compat)
+    with timed(spent, "merge"):
+        final = merge_layers(foundation, relief, completed, registration, compact=compact, compat=compat)
     return Stages(foundation, relief, dense, visibility, completed, registration, final, compat, image)
 
 

@@ -80,18 +80,20 @@ class CompletedFace:
 def sample_relief(
     foundation: Foundation, dense: DenseFace, visibility: Visibility, *, compat: bool = False
 ) -> SampledFace:
-    """Vertices that are seen, have a partner and lie between four pixels of the face take their depth, bilinearly.
+    """Vertices that are seen, have a partner and lie between four pixels of the face take their relief, bilinearly.
 
-    Not where the four straddle a jump in depth, told by the foundation's own depth not being the vertex's to 2.5 mm;
-    ``compat``: there too, as published.
+    Not where the four straddle a jump in depth, told by the foundation's own depth not being the vertex's to 2.5 mm.
+    ``compat``: there too, and they take the depth of the pixels, as published: where the surface is steep or bent this
+    is not the vertex's, and moves it without any relief.
     """
     around = between_pixels(foundation.verts_image, *dense.depth.shape, compat=compat)
     sampled = around.inside & visibility.seen & (foundation.mirror >= 0)
     sampled &= dense.known.flatten()[around.pixels].all(1)
-    if not compat:
-        apart = around.read(foundation.fragments.depth[0]) - foundation.verts_camera[:, 2]
-        sampled &= apart.abs() <= TOLERANCE_MM
     depth = around.read(dense.depth)
+    if not compat:
+        plain, own = around.read(foundation.fragments.depth[0]), foundation.verts_camera[:, 2]
+        sampled &= (plain - own).abs() <= TOLERANCE_MM
+        depth = own + (depth - plain)
     verts = foundation.verts_camera.clone()
     verts[:, 2] = torch.where(sampled, depth, verts[:, 2])
     return SampledFace(verts, sampled)

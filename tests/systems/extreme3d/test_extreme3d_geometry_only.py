@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from synthetic_basel import basel_arrays, write_trimmed
 
 from pyface3d.detect.landmark_files import read_landmarks
 from pyface3d.errors import InputError
@@ -24,18 +23,6 @@ from pyface3d.systems.extreme3d.geometry_only import find_cases, read_case, reco
 from pyface3d.systems.inputs import expand_inputs
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "extreme3d_geometry.py"
-
-
-@pytest.fixture(scope="module")
-def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_trimmed(tmp_path_factory.mktemp("basel") / "BaselFaceModel_mod.h5", basel_arrays())
-
-
-@pytest.fixture(scope="module")
-def model(model_path: Path) -> LinearFaceModel:
-    found = load_face_model(model_path)
-    assert isinstance(found, LinearFaceModel)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ import pytest
 import scipy.sparse
 import torch
 from extreme3d_faces import FLIP, stand, waves, whole_mask
-from synthetic_basel import basel_arrays, write_trimmed
 
-from pyface3d.face_models import LinearFaceModel, load_face_model
+from pyface3d.face_models import LinearFaceModel
 from pyface3d.geometry import rotation_from_axis_angle
 from pyface3d.geometry.bump_maps import relief_from_levels
 from pyface3d.io.meshes import encode_ply
@@ -35,24 +34,6 @@ from pyface3d.systems.extreme3d.symmetry import (
     sample_relief,
     yaw_cut_mm,
 )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LinearFaceModel:
-    path = write_trimmed(tmp_path_factory.mktemp("basel") / "BaselFaceModel_mod.h5", basel_arrays())
-    found = load_face_model(path)
-    assert isinstance(found, LinearFaceModel)
-    return found
-
-
-@pytest.fixture(scope="module")
-def turned(model: LinearFaceModel) -> Foundation:
-    return stand(model, 30)
-
-
-@pytest.fixture(scope="module")
-def stages(turned: Foundation) -> Stages:
-    return run_stages(turned, waves(turned, half=True), compact=False)
 
 
 def test_spec_5_an_impulse_moves_one_vertex_along_z(model: LinearFaceModel) -> None:

@@ -12,7 +12,6 @@ import pytest
 import torch
 import trimesh
 from extreme3d_faces import FLIP, stand, waves, whole_mask
-from synthetic_basel import basel_arrays, write_trimmed
 
 from pyface3d.errors import InputError
 from pyface3d.face_models import LinearFaceModel, load_face_model
@@ -37,24 +36,6 @@ from pyface3d.systems.extreme3d.stages import PUBLISHED_FILES, STAGES
 from pyface3d.systems.extreme3d.symmetry import (
     Plane,
 )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LinearFaceModel:
-    path = write_trimmed(tmp_path_factory.mktemp("basel") / "BaselFaceModel_mod.h5", basel_arrays())
-    found = load_face_model(path)
-    assert isinstance(found, LinearFaceModel)
-    return found
-
-
-@pytest.fixture(scope="module")
-def turned(model: LinearFaceModel) -> Foundation:
-    return stand(model, 30)
-
-
-@pytest.fixture(scope="module")
-def stages(turned: Foundation) -> Stages:
-    return run_stages(turned, waves(turned, half=True), compact=False)
 
 
 def test_spec_16_counts(stages: Stages, turned: Foundation) -> None:
