@@ -101,13 +101,13 @@ def basel_arrays(columns: int = 61, rows: int = 73, components: int = 99, seed: 
         "faces": faces + 1,
         "faces_fill": np.concatenate([faces, mouth]) + 1,
         "shapeMU": verts.reshape(-1, 1),
-        "shapePC": _waves(verts, components, rng),
+        "shapePC": waves(verts, components, rng),
         "shapeEV": np.linspace(3.0, 0.3, components)[:, None],
         "texMU": (np.tile([170.0, 130.0, 110.0], count) + rng.normal(0, 4, 3 * count)),
-        "texPC": _waves(verts, components, rng),
+        "texPC": waves(verts, components, rng),
         "texEV": np.linspace(20.0, 1.0, components)[:, None],
         "expMU": np.zeros((3 * count, 1)),
-        "expPC": _waves(verts, 29, rng),
+        "expPC": waves(verts, 29, rng),
         "expEV": np.linspace(2.1, 0.1, 29)[:, None],
         "pair": pair + 1,
         "innerLandmarkIndex": nearest(inner)[:, None] + 1,
@@ -193,7 +193,7 @@ def _rows(vertices: np.ndarray) -> np.ndarray:
     return (3 * vertices[:, None] + np.arange(3)).ravel()
 
 
-def _waves(verts: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+def waves(verts: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """Smooth displacements as columns, (3V, number), about 1 mm large."""
     phase = rng.uniform(0, 2 * np.pi, (number, 3))
     frequency = rng.normal(0, 1 / 60, (number, 3, 3))

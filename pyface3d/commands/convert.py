@@ -93,8 +93,9 @@ class Inspect:
 class Model:
     """A published face model into one safetensors file with a card, which --model then takes by its path.
 
-    Basel Face Model 2009 (01_MorphableModel.mat or its folder, BaselFaceModel_mod.h5 or .mat), ICT-FaceKit. Put as
-    bfm09.safetensors into the folder that PYFACE3D_MODELS names, the Basel model is known as bfm09.
+    Basel Face Model 2009 (01_MorphableModel.mat or its folder, BaselFaceModel_mod.h5 or .mat), Deng's trim of it
+    (BFM_model_front.mat, BFM_model_80.mat, or the folder of the parts it is made of), ICT-FaceKit. Put as
+    bfm09.safetensors or bfm_front.safetensors into the folder that PYFACE3D_MODELS names, they are known by that name.
     """
 
     source: Annotated[Positional[Path], arg(metavar="IN")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -124,7 +124,7 @@ def square_crop(center: Points, side: float, size: int, *, roll: float = 0.0) ->
 
 # Reference positions of five points (units of 100 mm, y up): image-left eye, image-right eye, nose, mouth corners.
 # Reduced from the 68-point reference of the Deng et al. 2019 alignment, which two of the systems share.
-_FIVE_POINTS_3D = np.array(
+FIVE_POINTS_3D = np.array(
     [
         [-0.31148657, 0.29036078, 0.13377953],
         [0.30979887, 0.28972036, 0.13179526],
@@ -133,8 +133,8 @@ _FIVE_POINTS_3D = np.array(
         [0.2484662, -0.38128236, 0.22235769],
     ]
 )
-_PIXELS_PER_UNIT = 102.0  # scale of the aligned face: focal length over distance of the systems' camera
-_ALIGNED_SIZE = 224
+PIXELS_PER_UNIT = 102.0  # scale of the aligned face: focal length over distance of the systems' camera
+ALIGNED_SIZE = 224
 
 
 # Margins of Extreme 3D Faces' crop, left and above, right and below, in half sides of the landmarks' box.
@@ -172,14 +172,42 @@ def occlusion_robust_crop(points5: Points, width: int, height: int) -> Crop:
     In-plane rotation stays: the crop is a shift and a scale. The original rounds the resized picture to whole pixels,
     so the two scales may differ by a fraction of a per cent.
     """
+    aligned = align_five_points(points5, width, height)
+    moved = np.array([aligned.shift[0] - width / 2, height / 2 - aligned.shift[1]])
+    factor = aligned.resized / (width, height)
+    return Crop(np.column_stack([np.diag(factor), -moved * factor - aligned.corner]), ALIGNED_SIZE, ALIGNED_SIZE)
+
+
+class FivePointPlacement(NamedTuple):
+    """How a picture is brought to the size and place of the aligned face; pixels count the first one's middle as 0.
+
+    Attributes:
+        scale: of the affine camera that sees the reference points where the face's are, px per unit.
+        shift: where it sees their origin, (2,) px, y up.
+        resized: width and height (2,) of the picture at the aligned face's size, whole pixels.
+        corner: left and upper edge (2,) of the crop in it, whole pixels.
+    """
+
+    scale: float
+    shift: NDArray[np.float64]
+    resized: NDArray[np.float64]
+    corner: NDArray[np.float64]
+
+
+def align_five_points(points5: Points, width: int, height: int) -> FivePointPlacement:
+    """The alignment of Deng et al. 2019 of a picture by five points; arguments as of `occlusion_robust_crop`."""
     points = check_points5(points5) - 0.5
-    scale, shift = _affine_camera(np.column_stack([points[:, 0], height - 1 - points[:, 1]]))
-    size = np.array([width, height])
-    resized = _resized(size, _PIXELS_PER_UNIT / scale)
-    corner = np.trunc(resized / 2 - _ALIGNED_SIZE / 2)
-    moved = np.array([shift[0] - width / 2, height / 2 - shift[1]])
-    factor = resized / size
-    return Crop(np.column_stack([np.diag(factor), -moved * factor - corner]), _ALIGNED_SIZE, _ALIGNED_SIZE)
+    scale, shift = five_point_camera(np.column_stack([points[:, 0], height - 1 - points[:, 1]]))
+    resized = resized_picture(np.array([width, height]), PIXELS_PER_UNIT / scale)
+    return FivePointPlacement(scale, shift, resized, np.trunc(resized / 2 - ALIGNED_SIZE / 2))
+
+
+def alignment_points(points: Points) -> NDArray[np.float64]:
+    """The five points (…, 5, D) of 68 landmarks (…, 68, D) that `FIVE_POINTS_3D` stands for: each eye the middle of its
+    two corners, the nose tip, the mouth corners."""
+    points = np.asarray(points, np.float64)
+    eyes = points[..., [36, 42], :] / 2 + points[..., [39, 45], :] / 2
+    return np.concatenate([eyes, points[..., [30, 48, 54], :]], axis=-2)
 
 
 def focus_crop(landmarks: Points, width: int, height: int) -> Crop:
@@ -189,16 +217,14 @@ def focus_crop(landmarks: Points, width: int, height: int) -> Crop:
         landmarks: (68, 2) px, iBUG order; the eyes are the means of their two corners.
         width, height: size of the picture, which the original's rounding depends on.
     """
-    points = check_landmarks(landmarks) - 0.5
-    eyes = points[[36, 42]] / 2 + points[[39, 45]] / 2
-    five = np.concatenate([eyes, points[[30, 48, 54]]])
-    scale, shift = _affine_camera(np.column_stack([five[:, 0], height - five[:, 1]]))
+    five = alignment_points(check_landmarks(landmarks) - 0.5)
+    scale, shift = five_point_camera(np.column_stack([five[:, 0], height - five[:, 1]]))
     size = np.array([width, height])
-    factor = _PIXELS_PER_UNIT / scale
-    resized = _resized(size, factor)
+    factor = PIXELS_PER_UNIT / scale
+    resized = resized_picture(size, factor)
     moved = np.array([shift[0] - width / 2, height / 2 - shift[1]])
-    corner = np.trunc(resized / 2 - _ALIGNED_SIZE / 2 + moved * factor)
-    return Crop(np.column_stack([np.diag(resized / size), -corner]), _ALIGNED_SIZE, _ALIGNED_SIZE)
+    corner = np.trunc(resized / 2 - ALIGNED_SIZE / 2 + moved * factor)
+    return Crop(np.column_stack([np.diag(resized / size), -corner]), ALIGNED_SIZE, ALIGNED_SIZE)
 
 
 def temporal_deca_crop(
@@ -233,13 +259,13 @@ def _deca_square(low: Points, high: Points, enlarge: float, shift: Points | tupl
         raise InputError("the face's box has no extent; give the box or landmarks of a real face")
     start = (low + high) / 2 + np.asarray(shift) * old - side / 2
     # The square's corners go to the middles of the crop's corner pixels, hence 223 and the half pixels.
-    factor = (_ALIGNED_SIZE - 1) / side
-    return Crop(np.column_stack([factor * np.eye(2), 0.5 - factor * (start + 0.5)]), _ALIGNED_SIZE, _ALIGNED_SIZE)
+    factor = (ALIGNED_SIZE - 1) / side
+    return Crop(np.column_stack([factor * np.eye(2), 0.5 - factor * (start + 0.5)]), ALIGNED_SIZE, ALIGNED_SIZE)
 
 
-def _affine_camera(points_up: Points) -> tuple[float, NDArray[np.float64]]:
+def five_point_camera(points_up: Points) -> tuple[float, NDArray[np.float64]]:
     """Scale and shift of the affine camera that sees the five reference points at (5, 2), y up (least squares)."""
-    design = np.column_stack([_FIVE_POINTS_3D, np.ones(5)])
+    design = np.column_stack([FIVE_POINTS_3D, np.ones(5)])
     rows = np.linalg.lstsq(design, points_up, rcond=None)[0].T  # two rows of (r, t)
     scale = float(np.linalg.norm(rows[:, :3], axis=1).mean())
     if not scale > 1e-6:
@@ -247,7 +273,8 @@ def _affine_camera(points_up: Points) -> tuple[float, NDArray[np.float64]]:
     return scale, rows[:, 3]
 
 
-def _resized(size: NDArray[np.int_], factor: float) -> NDArray[np.float64]:
+def resized_picture(size: NDArray[np.int_], factor: float) -> NDArray[np.float64]:
+    """Width and height (2,) of the picture made ``factor`` times as large, cut down to whole pixels."""
     resized = np.trunc(size * factor)
     if (resized < 1).any():
         raise InputError("the face is larger than the picture by far; check that the landmarks belong to it")

@@ -15,6 +15,7 @@ from pathlib import Path
 from pyface3d.errors import InputError
 from pyface3d.face_models.base import FaceModel, LandmarkEmbedding
 from pyface3d.face_models.basel import EXPRESSION_FILE, RAW_FILE, TABLES_FILE, TRIMMED_FILES, is_basel, read_basel
+from pyface3d.face_models.bfm_front import FRONT_FILES, is_bfm_front, read_bfm_front
 from pyface3d.face_models.gnm import GnmFaceModel, read_gnm
 from pyface3d.face_models.head import load_head
 from pyface3d.face_models.ict import read_ict
@@ -41,6 +42,7 @@ _SHIPPED: dict[str, Callable[[], FaceModel]] = {"head": load_head}
 
 _READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], FaceModel]]] = {
     "a .safetensors of ours": (lambda path: path.suffix == ".safetensors", read_face_model),
+    f"{FRONT_FILES[0]} or {FRONT_FILES[1]} of Deng's face model": (is_bfm_front, read_bfm_front),
     f"{RAW_FILE} or {TRIMMED_FILES[0]} of the Basel Face Model": (is_basel, read_basel),
     "ICT-FaceKit's folder or .npz": (lambda path: path.is_dir() or _has_array(path, "neutral"), read_ict),
     "GNM's gnm_head.npz": (lambda path: _has_array(path, "template_vertex_positions"), read_gnm),
@@ -57,6 +59,10 @@ _PUBLISHED: dict[str, tuple[tuple[str, ...], str]] = {
         ("bfm09.safetensors", *TRIMMED_FILES, f"bfm09/{RAW_FILE}", f"PublicMM1/{RAW_FILE}", RAW_FILE),
         f"faces.dmi.unibas.ch (for research; {EXPRESSION_FILE} and {TABLES_FILE} go beside it: docs/face_models.md)",
     ),
+    "bfm_front": (
+        ("bfm_front.safetensors", *(f"bfm_front/{name}" for name in FRONT_FILES), *FRONT_FILES),
+        "OR3D or Deng's Deep3DFaceReconstruction, or make it of the licensed parts (research: docs/face_models.md)",
+    ),
 }
 """Models of others by name: where their files are looked for under the folder ``PYFACE3D_MODELS``, and their source."""
 
@@ -68,8 +74,9 @@ def load_face_model(name_or_path: str | os.PathLike[str] = "head", level: int = 
 
     Args:
         name_or_path: ``"head"``; a path: our own ``.safetensors``, ICT-FaceKit's folder or ``.npz``, GNM's ``.npz``,
-            the Basel Face Model's ``.mat`` or ``.h5`` or their folder; or ``"ict"``, ``"gnm"`` or ``"bfm09"``, looked
-            for in the folder that the environment variable PYFACE3D_MODELS names.
+            the Basel Face Model's ``.mat`` or ``.h5`` or their folder, Deng's ``BFM_model_front.mat`` or its parts'
+            folder; or ``"ict"``, ``"gnm"``, ``"bfm09"`` or ``"bfm_front"``, looked for in the folder that the
+            environment variable PYFACE3D_MODELS names.
         level: how often each triangle is cut into four (0 to 2); linear models only.
 
     Returns:

@@ -39,6 +39,7 @@ _NAMED_CLASSES = frozenset(
 _MAX_DEPTH, _MAX_FIELDS = 8, 4096
 _UNPACKED_PER_BYTE, _ALWAYS_UNPACKED = 64, 64 << 20  # a small file may not unpack into gigabytes
 _COST_OF_ENTRY = 4096
+_NAME_WITHIN = 512  # bytes from the start of a variable
 
 
 class _Damaged(Exception):
@@ -76,12 +77,43 @@ def read_matlab(path: Path, what: str) -> Fields:
         raise AssetError(f"cannot read {path}: {error.strerror or error}; check the file") from error
 
 
-def _read_level5(data: bytes) -> Fields:
+def matlab_names(path: Path) -> frozenset[str]:
+    """Names of the variables of a ``.mat`` or HDF5 file without reading them; empty where it is none of these."""
+    try:
+        data = path.read_bytes()
+        if data.startswith(_HDF5_SIGNATURE) or data[512:520] == _HDF5_SIGNATURE:
+            import h5py
+
+            with h5py.File(path, "r") as file:
+                return frozenset(file)
+        order = _byte_order(data)
+        return frozenset(_name(kind, content, order) for kind, content in _elements(memoryview(data)[_HEADER:], order))
+    except Exception:  # a look only: the reader says what is wrong
+        return frozenset()
+
+
+def _name(kind: int, content: memoryview, order: str) -> str:
+    """Of one variable, from the beginning of its element."""
+    if kind == _COMPRESSED:
+        start = zlib.decompressobj().decompress(content, _NAME_WITHIN)
+        content = memoryview(start)[8:]  # behind the tag of the element within
+    parts = _elements(content, order, whole=False)
+    for what in ("flags", "dimensions"):
+        _next(parts, what)
+    return bytes(_next(parts, "name")[1]).decode("latin1")
+
+
+def _byte_order(data: bytes) -> str:
     if len(data) < _HEADER or data[126:128] not in (b"IM", b"MI"):
         raise _Damaged("it has no header of a MATLAB file of level 5 or 7.3")
     order = "<" if data[126:128] == b"IM" else ">"
     if struct.unpack_from(f"{order}H", data, 124)[0] >> 8 != 1:
         raise _Damaged("it has no header of a MATLAB file of level 5 or 7.3")
+    return order
+
+
+def _read_level5(data: bytes) -> Fields:
+    order = _byte_order(data)
     budget = [_ALWAYS_UNPACKED + _UNPACKED_PER_BYTE * len(data)]
     found: Fields = {}
     for kind, content in _elements(memoryview(data)[_HEADER:], order):
@@ -100,8 +132,8 @@ def _read_level5(data: bytes) -> Fields:
     return found
 
 
-def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """Type and content of the elements that fill ``data``."""
+def _elements(data: memoryview, order: str, whole: bool = True) -> Iterator[tuple[int, memoryview]]:
+    """Type and content of the elements that fill ``data``; without ``whole`` of those that begin it."""
     at = 0
     while at + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
@@ -117,7 +149,7 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
         if begin + size > len(data):
             raise _Damaged("it ends in the middle of an element")
         yield kind, data[begin : begin + size]
-    if at < len(data):
+    if whole and at < len(data):
         raise _Damaged("it ends in the middle of an element")
 
 
