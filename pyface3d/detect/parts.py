@@ -1,9 +1,9 @@
 """What every pixel of a face's picture shows, by our part network: skin, brows, eyes … and what hides them.
 
 The network looks at an upright square about the landmarks, the head's hair and the neck included. Its probabilities are
-averaged with those of the mirror image and brought back to the picture, where the classes are decided: first whether
-the face itself is seen, then which of its parts, or which of the other things. So `visible_face` and `face_parts` never
-disagree.
+averaged with those of the mirror image, freed from specks (`detect.specks`) and brought back to the picture, where the
+classes are decided: first whether the face itself is seen, then which of its parts, or which of the other things. So
+`visible_face` and `face_parts` never disagree.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pyface3d.detect.face import Face
 from pyface3d.detect.face_points import points_crop, predict_points
 from pyface3d.detect.faces import check_image
 from pyface3d.detect.shipped import shipped_predictor
+from pyface3d.detect.specks import decided, without_specks
 from pyface3d.face_models.landmarks import PARTS_MARGIN, PARTS_RAISE
 from pyface3d.part_labels import VISIBLE_FACE, FacePart
 
@@ -34,7 +35,6 @@ ASSET = "face_parts"
 CROP_SIZE = 192
 """Side of the square in pixels."""
 _BATCH = 16
-_HIDDEN = tuple(part for part in FacePart if part not in VISIBLE_FACE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +55,7 @@ class PartPrediction:
         window = _Window.under(self.crop, height, width)
         if window is not None:
             shares = np.stack([window.brought_back(plane) for plane in self.probabilities])
-            seen = shares[[*VISIBLE_FACE]].sum(axis=0) > 0.5
-            of_face = np.array(VISIBLE_FACE, np.uint8)[shares[[*VISIBLE_FACE]].argmax(axis=0)]
-            of_rest = np.array(_HIDDEN, np.uint8)[shares[[*_HIDDEN]].argmax(axis=0)]
-            labels[window.slices] = np.where(window.inside, np.where(seen, of_face, of_rest), FacePart.BACKGROUND)
+            labels[window.slices] = np.where(window.inside, decided(shares), FacePart.BACKGROUND)
         return labels
 
     def visible_probability(self, height: int, width: int) -> NDArray[np.float32]:
@@ -149,6 +146,8 @@ class FacePartPredictor:
         for start in range(0, len(crops), _BATCH):
             pixels = np.stack([crop.warp(image) for crop in crops[start : start + _BATCH]])
             rows.extend(self._ask(pixels, mirror))
+        face_area = (self.size / PARTS_MARGIN) ** 2
+        rows = [without_specks(row, face_area) for row in rows]
         return [PartPrediction(row, crop) for row, crop in zip(rows, crops)]
 
     @torch.inference_mode()
