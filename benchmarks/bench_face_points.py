@@ -34,7 +34,7 @@ def run(threads: list[int], seconds: float) -> Iterator[Result]:
             time = median_ms(lambda: network(crops), seconds)
         rate = f"{1000 * BATCH / time:.0f} crops/s; {check}"
         yield Result(f"forward, {crops.shape[-1]}², batch {BATCH}", count, time, {}, rate)
-    photo = read_image(Path(__file__).resolve().parents[1] / "pyface3d" / "assets" / "demo" / "astronaut.png")
+    photo = demo_photo()
     face = _face(photo)
     peers = _dlib(photo, face)
     works: dict[str, tuple[Callable[[], object], dict[str, Callable[[], object]]]] = {
@@ -48,6 +48,11 @@ def run(threads: list[int], seconds: float) -> Iterator[Result]:
                 ours = median_ms(work, seconds)
                 times = {peer: median_ms(call, seconds) for peer, call in others.items()}
             yield Result(name, count, ours, times, "face found")
+
+
+def demo_photo() -> NDArray[np.uint8]:
+    """The portrait that ships."""
+    return read_image(Path(__file__).resolve().parents[1] / "pyface3d" / "assets" / "demo" / "astronaut.png")
 
 
 @lru_cache(maxsize=1)
