@@ -19,7 +19,7 @@ from torch import Tensor
 from pyface3d.detect.crops import Crop, Points, square_crop
 from pyface3d.detect.face import Face, face_roll, five_points
 from pyface3d.detect.faces import check_image
-from pyface3d.detect.shipped import shipped_predictor
+from pyface3d.detect.shipped import ready_to_ask, shipped_predictor
 from pyface3d.errors import InputError
 from pyface3d.face_models.landmarks import CROP_MARGIN, IBUG68_FLIP
 
@@ -91,7 +91,7 @@ class FacePointPredictor:
     """
 
     def __init__(self, network: FacePoints, device: str = "cpu") -> None:
-        self.network = network.to(device).eval()
+        self.network = ready_to_ask(network, device)
         self.device = torch.device(device)
         self.size = network.config.size
         self._mirrored_points = _mirrored_points(network.dense_mirror)

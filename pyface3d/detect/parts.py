@@ -20,7 +20,7 @@ from pyface3d.detect.crops import Crop, Points, check_landmarks
 from pyface3d.detect.face import Face
 from pyface3d.detect.face_points import points_crop, predict_points
 from pyface3d.detect.faces import check_image
-from pyface3d.detect.shipped import shipped_predictor
+from pyface3d.detect.shipped import ready_to_ask, shipped_predictor
 from pyface3d.detect.specks import decided, without_specks
 from pyface3d.face_models.landmarks import PARTS_MARGIN, PARTS_RAISE
 from pyface3d.part_labels import VISIBLE_FACE, FacePart
@@ -123,7 +123,7 @@ class FacePartPredictor:
     """
 
     def __init__(self, network: FaceParts, device: str = "cpu", size: int = CROP_SIZE) -> None:
-        self.network = network.to(device).eval()
+        self.network = ready_to_ask(network, device)
         self.device = torch.device(device)
         self.size = size
 

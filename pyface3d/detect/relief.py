@@ -18,7 +18,7 @@ from torch.nn import functional
 from pyface3d.detect.crops import Crop, Points, check_landmarks
 from pyface3d.detect.face_points import points_crop
 from pyface3d.detect.faces import check_image
-from pyface3d.detect.shipped import shipped_predictor
+from pyface3d.detect.shipped import ready_to_ask, shipped_predictor
 from pyface3d.face_models.landmarks import RELIEF_MARGIN, RELIEF_RAISE
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ReliefPredictor:
     """
 
     def __init__(self, network: ReliefNet, device: str = "cpu", size: int = CROP_SIZE) -> None:
-        self.network = network.to(device).eval()
+        self.network = ready_to_ask(network, device)
         self.device = torch.device(device)
         self.size = size
 
