@@ -1,9 +1,10 @@
-"""Photos with the relief that the network finds, to look at.
+"""Photos with the relief that is found in them, to look at.
 
-    python scripts/relief_sheet.py PHOTO_OR_FOLDER… -o sheet.png [--weights FILE] [--limit 14] [--fit landmarks]
+    python scripts/relief_sheet.py PHOTO_OR_FOLDER… -o sheet.png [--bump net,sfs] [--weights FILE] [--limit 14]
+                                   [--fit landmarks]
 
-A row per photo: the square that the network looks at, its answer as clay over a plane, the fitted head as clay without
-and with the relief, and with it turned by 30°.
+A row per photo: the square that is looked at, the fitted head as clay without relief, and for each way of finding
+relief its answer as clay over a plane, the head with it, and that turned by 30°.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pyface3d.detect.relief import ReliefPredictor, load_relief_predictor, relief_predictor
-from pyface3d.errors import NoFaceError, Pyface3dError
+from pyface3d.detect.relief import relief_crop, relief_predictor
+from pyface3d.errors import InputError, NoFaceError, Pyface3dError
 from pyface3d.io.images import read_image, write_png
 from pyface3d.io.weights import read_weights
 from pyface3d.reconstruction import Reconstruction
 from pyface3d.systems.fit import FITS, reconstruct
 from pyface3d.systems.inputs import expand_inputs
-from pyface3d.systems.relief import with_relief
+from pyface3d.systems.relief import ReliefSource, posed_head, relief_source, with_relief
 from pyface3d.train.relief.task import clay
 
 TILE = 300  # px
@@ -40,14 +41,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", metavar="PHOTO_OR_FOLDER")
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--bump", default="net", help="ways of finding relief, between commas: net, sfs")
     parser.add_argument("--weights", type=Path, help="of the relief network; default: the shipped ones")
     parser.add_argument("--limit", type=int, default=14, help="photos")
     parser.add_argument("--fit", choices=FITS, default="landmarks")
     args = parser.parse_args()
     try:
-        predictor = relief_predictor(read_weights(args.weights)) if args.weights else load_relief_predictor()
+        sources = [source(name, args.weights) for name in args.bump.split(",")]
         photos = [photo for photo in expand_inputs(args.photos) if photo.error is None][: args.limit]
-        rows = [row(photo.path, predictor, args.fit) for photo in tqdm(photos, unit="photo", disable=None)]
+        rows = [row(photo.path, sources, args.fit) for photo in tqdm(photos, unit="photo", disable=None)]
     except Pyface3dError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,7 +62,21 @@ def main() -> int:
     return 0 if len(drawn) == len(rows) else 1
 
 
-def row(path: Path, predictor: ReliefPredictor, fit: str) -> Picture | None:
+def source(name: str, weights: Path | None) -> ReliefSource:
+    """A way of finding relief.
+
+    Raises:
+        InputError, AssetError: there is none of this name, or its weights are missing or damaged.
+    """
+    if name == "net" and weights is not None:
+        return relief_predictor(read_weights(weights))
+    found = relief_source(name) if name in ("net", "sfs") else None
+    if found is None:
+        raise InputError(f"--bump must be of net, sfs, got {name!r}")
+    return found
+
+
+def row(path: Path, sources: list[ReliefSource], fit: str) -> Picture | None:
     """The pictures of one photo side by side; None where no face is found."""
     image = read_image(path)
     try:
@@ -68,11 +84,14 @@ def row(path: Path, predictor: ReliefPredictor, fit: str) -> Picture | None:
     except NoFaceError as error:
         print(f"{path.name}: {error}", file=sys.stderr)
         return None
-    raised = with_relief(plain, image, predictor)
     assert plain.landmarks is not None
-    said = predictor.predict(image, plain.landmarks.numpy())
-    answer = clay(torch.from_numpy(said.relief)[None])[0].permute(1, 2, 0).numpy()
-    tiles = [said.crop.warp(image), answer, face(plain), face(raised), face(raised, TURN)]
+    points = plain.landmarks.numpy()
+    tiles = [relief_crop(points, TILE).warp(image), face(plain)]
+    for one in sources:
+        said = one.predict(image, points, posed_head(plain))
+        raised = with_relief(plain, image, one)
+        answer = clay(torch.from_numpy(said.relief)[None])[0].permute(1, 2, 0).numpy()
+        tiles += [answer, face(raised), face(raised, TURN)]
     return np.concatenate([np.asarray(Image.fromarray(tile).resize((TILE, TILE))) for tile in tiles], axis=1)
 
 

@@ -162,16 +162,20 @@ class Masks:
 
 @dataclass(frozen=True)
 class Relief:
-    """Relief of synthetic heads in even light, whose albedo knows nothing of it, beside none and 'dark is deep'."""
+    """Relief of synthetic heads whose albedo knows nothing of it, beside shading, none and 'dark is deep'."""
 
     count: Annotated[int, arg(metavar="N")] = 64
     """Heads to render."""
     assets: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the embedded head alone)")] = None
     """What they are made of, from scripts/pack_synthetic_assets.py."""
     methods: Annotated[str | None, arg(metavar="LIST", help_behavior_hint="(default: all)")] = None
-    """What to measure: ours, flat (no relief), luminance (dark is deep, as well scaled as can be)."""
+    """What to measure: ours, sfs (shape from shading), flat (no relief), luminance (dark is deep, as well scaled as can
+    be)."""
     weights: Annotated[tuple[Path, ...], arg(metavar="FILE…", help_behavior_hint="(default: shipped)")] = ()
     """Weights of our relief network to measure, each a row of its own."""
+    light: Literal["even", "drawn"] = "even"
+    """Light on the heads: the same from everywhere, which tells nothing of relief; or lamps and surroundings as in
+    photos."""
     seed: int = 0
     """Of everything random."""
     size: Annotated[int, arg(metavar="PX")] = 256

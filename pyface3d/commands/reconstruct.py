@@ -54,12 +54,15 @@ class Command:
     fit: Literal["none", "landmarks", "full"] = "full"
     """How much to fit: nothing but the pose, pose and shape to landmarks, or also the pixels."""
     bump: Annotated[
-        Literal["none", "net", "original"] | None,
-        arg(help_behavior_hint="(default: none; of extreme3d original with --weights, else net where it is installed)"),
+        Literal["none", "net", "sfs", "original"] | None,
+        arg(
+            help_behavior_hint="(default: none; of extreme3d original with --weights, else net where it is installed, "
+            "else sfs)"
+        ),
     ] = None
-    """Wrinkles and folds where skin is seen, by our relief network (net) or that of Extreme 3D Faces (original, needs
-    --weights): a normal map in the GLB, <stem>_bump.png (127 is flat, 12 levels a millimetre, in the texture chart) and
-    the stage withBump."""
+    """Wrinkles and folds where skin is seen, by our relief network (net), from shading without any weights (sfs), or by
+    the network of Extreme 3D Faces (original, needs --weights): a normal map in the GLB, <stem>_bump.png (127 is flat,
+    12 levels a millimetre, in the texture chart) and the stage withBump."""
     weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Weights that do not ship, as published or from 'pyface3d convert checkpoint': ckpt_109_grad.pth.tar for --bump
     original and --system extreme3d, for the latter also shape_model.pth if you have it."""
@@ -166,7 +169,7 @@ class Command:
             return ("foundation",) if self.bump in (None, "none") else ("foundation", "withBump")
         stages = listed(self.stages)
         if "withBump" in stages and self.bump in (None, "none"):
-            raise UsageError("the stage withBump needs relief: add --bump net, or --bump original")
+            raise UsageError("the stage withBump needs relief: add --bump net, sfs or original")
         return stages
 
 

@@ -47,6 +47,22 @@ class ReliefPrediction:
     relief: NDArray[np.float32]
     crop: Crop
 
+    def over(self, crop: Crop) -> NDArray[np.float32]:
+        """The same relief in the pixels of another crop of the same picture, (H, W) float32; 0 beyond the square.
+
+        By cubic splines, as the slopes of what is interpolated linearly jump at every pixel, and shading shows slopes.
+        """
+        from scipy.ndimage import affine_transform
+
+        linear = self.crop.matrix[:, :2] @ crop.inverse[:, :2]
+        shift = self.crop.matrix[:, :2] @ crop.inverse[:, 2] + self.crop.matrix[:, 2]
+        middle = np.full(2, 0.5)  # arrays count from the middle of the first pixel
+        offset = linear @ middle + shift - middle
+        moved: NDArray[np.float32] = affine_transform(
+            self.relief, linear[::-1, ::-1], offset[::-1], (crop.height, crop.width), order=3, mode="grid-constant"
+        )
+        return moved
+
 
 class ReliefPredictor:
     """The network and how it is asked; no state from picture to picture.
@@ -63,12 +79,13 @@ class ReliefPredictor:
         self.size = size
 
     @torch.inference_mode()
-    def predict(self, image: NDArray[np.uint8], points: Points) -> ReliefPrediction:
+    def predict(self, image: NDArray[np.uint8], points: Points, head: object = None) -> ReliefPrediction:
         """Relief of one face of a picture.
 
         Args:
             image: (H, W, 3) uint8, sRGB.
             points: its 68 landmarks (68, 2) px.
+            head: what was fitted to it; a network needs none.
 
         Raises:
             InputError: the image or the landmarks cannot be used.

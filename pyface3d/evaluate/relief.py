@@ -1,8 +1,8 @@
-"""Relief in a light that tells nothing: heads in even light, whose albedo knows nothing of their relief.
+"""Relief of heads whose albedo knows nothing of it, in light that tells nothing either, or as photos have it.
 
 Published relief networks mostly say that what is dark is deep. Here that is false by construction: albedo and relief
-are drawn from independent numbers, and the light comes evenly from everywhere, so that only creases that see less of
-the sky are darker for being deep.
+are drawn from independent numbers, and in even light only creases, which see less of the sky, are darker for being
+deep.
 """
 
 from __future__ import annotations
@@ -21,36 +21,42 @@ from torch.nn import functional
 
 from pyface3d.data.synthetic import people, views
 from pyface3d.data.synthetic.engine import PART_NAMES, SyntheticFaces
-from pyface3d.data.synthetic.lights import MEDIUM_TONE, METERED, METERING, NUM_LAMPS, Lights
+from pyface3d.data.synthetic.lights import MEDIUM_TONE, METERED, METERING, NUM_LAMPS, Lights, draw_lights
 from pyface3d.data.synthetic.rendering import RELIEF_GAP_MM, render_faces
 from pyface3d.data.synthetic.skins import draw_skins
 from pyface3d.data.synthetic.wear import draw_wear
 from pyface3d.errors import InputError
 from pyface3d.evaluate.relief_errors import SMOOTHING_MM, high_pass, luminance, relief_figures
 from pyface3d.evaluate.tables import Cell, Table
+from pyface3d.fit.shading_relief import skin_weight
+from pyface3d.fit.shape_from_shading import ShadedSurface, relief_from_shading
 from pyface3d.geometry import Camera
-from pyface3d.io.color import linear_to_srgb
+from pyface3d.io.color import linear_to_srgb, srgb_to_linear
 from pyface3d.io.weights import load_weights, read_weights
 from pyface3d.networks.relief import SIZE, relief_network
 from pyface3d.ops import bump_normals
 
-METHODS = ("ours", "flat", "luminance")
-"""Our network; no relief at all; the classic shortcut, what is brighter is higher."""
+METHODS = ("ours", "sfs", "flat", "luminance")
+"""Our network; shape from shading on the true smooth surface; no relief at all; the classic shortcut, what is brighter
+is higher."""
+LIGHTS = ("even", "drawn")
+"""The same from everywhere, or surroundings and lamps as in the training photos."""
 _SKIN = ("skin", "ears", "brows", "lips", "nose")
 _CHUNK = 8
 _FINER = 2  # rendered at so many times the resolution and averaged
 _BACKGROUND = 0.18  # linear grey
-_WHO, _SKINS, _WEAR = 1, 2, 3  # streams of random numbers
+_WHO, _SKINS, _WEAR, _LIGHTS = 1, 2, 3, 5  # streams of random numbers
+_BARE = ("skin", "nose")
 
 
 @dataclass(frozen=True, eq=False)
-class AmbientHeads:
-    """B heads in even light; maps (B, S, S).
+class LitHeads:
+    """B heads in some light; maps (B, S, S).
 
     Attributes:
         image: sRGB in [0, 1], (B, 3, S, S).
         relief: mm along the normal.
-        skin: where it is seen, bool.
+        skin: where it is seen, bool; ``bare``: where without brows, lips and ears.
         positions, smooth_normals: (B, S, S, 3) camera frame, mm; the surface without relief.
         pitch_mm: of a pixel on the faces, median.
     """
@@ -58,13 +64,14 @@ class AmbientHeads:
     image: Tensor
     relief: Tensor
     skin: Tensor
+    bare: Tensor
     positions: Tensor
     smooth_normals: Tensor
     pitch_mm: float
 
     @classmethod
-    def joined(cls, parts: Sequence[AmbientHeads]) -> AmbientHeads:
-        names = ("image", "relief", "skin", "positions", "smooth_normals")
+    def joined(cls, parts: Sequence[LitHeads]) -> LitHeads:
+        names = ("image", "relief", "skin", "bare", "positions", "smooth_normals")
         maps = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         return cls(**maps, pitch_mm=float(np.median([part.pitch_mm for part in parts])))
 
@@ -84,13 +91,16 @@ def even_light(tone: Tensor) -> Lights:
     return Lights(harmonics, ahead, tone.new_zeros(count, NUM_LAMPS, 3), nothing, METERED * metered)
 
 
-def ambient_heads(faces: SyntheticFaces, numbers: Sequence[int], seed: int, size: int = SIZE) -> AmbientHeads:
+def lit_heads(
+    faces: SyntheticFaces, numbers: Sequence[int], seed: int, size: int = SIZE, light: str = "even"
+) -> LitHeads:
     """Heads of a seed, each the same whatever others are asked for.
 
     Args:
         faces: whose assets and scene are used; its own seed and size do not matter.
         numbers: which heads.
         size: S, px.
+        light: of `LIGHTS`; the heads are the same in each.
     """
     rngs = {stage: [np.random.default_rng([seed, number, stage]) for number in numbers] for stage in range(5)}
     folk = people.draw_people(faces.assets, rngs[people.STAGE])
@@ -99,17 +109,28 @@ def ambient_heads(faces: SyntheticFaces, numbers: Sequence[int], seed: int, size
     wear = draw_wear(faces.assets, rngs[_WEAR], folk, skins.hair)
     factor, pixels = _FINER * size / seen.camera.width, _FINER * size
     camera = Camera(seen.camera.focal * factor, seen.camera.center * factor, pixels, pixels)
-    pictures = render_faces(folk, skins, wear, even_light(skins.tone), replace(seen, camera=camera), faces.scene)
-    known = torch.tensor([PART_NAMES.index(name) for name in _SKIN], dtype=torch.uint8)
-    bare = torch.isin(faces.parts_under(pictures), known).float()
+    if light == "even":
+        lights = even_light(skins.tone)
+    else:
+        streams = [np.random.default_rng([seed, number, _LIGHTS]) for number in numbers]
+        lights = draw_lights(faces.assets, streams, tone=skins.tone)
+    pictures = render_faces(folk, skins, wear, lights, replace(seen, camera=camera), faces.scene)
+    parts = faces.parts_under(pictures)
+
+    def shown(names: Sequence[str]) -> Tensor:
+        """Pixels that show these parts and nothing else, (B, S, S)."""
+        known = torch.isin(parts, torch.tensor([PART_NAMES.index(name) for name in names], dtype=torch.uint8))
+        return _pooled(known.float()[..., None])[..., 0] > 0.999
+
     cover = pictures.cover[..., None]
-    light = linear_to_srgb(_pooled(pictures.light * cover + _BACKGROUND * (1 - cover)).clamp(0, 1))
-    positions, skin = _pooled(pictures.maps["positions"]), _pooled(bare[..., None])[..., 0] > 0.999
+    image = linear_to_srgb(_pooled(pictures.light * cover + _BACKGROUND * (1 - cover)).clamp(0, 1))
+    positions, skin = _pooled(pictures.maps["positions"]), shown(_SKIN)
     steps = (positions[:, :, 1:] - positions[:, :, :-1]).norm(dim=-1)[skin[:, :, 1:] & skin[:, :, :-1]]
-    return AmbientHeads(
-        image=light.permute(0, 3, 1, 2),
+    return LitHeads(
+        image=image.permute(0, 3, 1, 2),
         relief=_pooled(pictures.maps["relief"][..., None])[..., 0] * skin,
         skin=skin,
+        bare=shown(_BARE),
         positions=positions,
         smooth_normals=functional.normalize(_pooled(pictures.maps["smooth_normals"]), dim=-1),
         pitch_mm=float(steps.median()) if len(steps) else 1.0,
@@ -122,17 +143,19 @@ def evaluate_relief(
     assets: Mapping[str, Tensor] | str | os.PathLike[str] | None = None,
     methods: Sequence[str] | None = None,
     weights: Sequence[Path] = (),
+    light: str = "even",
     seed: int = 0,
     size: int = SIZE,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
 ) -> Table:
-    """Relief of seeded heads in even light against their true one.
+    """Relief of seeded heads against their true one.
 
     Args:
         count: heads.
         assets: packed by scripts/pack_synthetic_assets.py; None uses the embedded head and procedural content.
         methods: of `METHODS`.
         weights: files of our network to measure, a row each; the shipped ones when empty.
+        light: of `LIGHTS`.
         progress: wraps the loop over the heads.
 
     Raises:
@@ -141,6 +164,8 @@ def evaluate_relief(
     chosen = METHODS if methods is None else tuple(methods)
     if strange := [name for name in chosen if name not in METHODS]:
         raise InputError(f"methods must be of {', '.join(METHODS)}, got {', '.join(strange)}")
+    if light not in LIGHTS:
+        raise InputError(f"light must be of {', '.join(LIGHTS)}, got {light!r}")
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
     networks: dict[str, Any] = {}
@@ -151,32 +176,35 @@ def evaluate_relief(
         }
     faces = SyntheticFaces(assets, size, shots=1, company=False)
     starts = list(range(0, count, _CHUNK))
-    heads = AmbientHeads.joined(
-        [ambient_heads(faces, range(k, min(k + _CHUNK, count)), seed, size) for k in progress(starts, len(starts))]
+    heads = LitHeads.joined(
+        [lit_heads(faces, range(k, min(k + _CHUNK, count)), seed, size, light) for k in progress(starts, len(starts))]
     )
-    light = luminance(heads.image)
+    bright = luminance(heads.image)
     rows = []
     for name, network in networks.items():
         with torch.no_grad():
             found = torch.cat([network(part) for part in heads.image.split(_CHUNK)])
-        rows.append(_row(name, found, heads, light))
+        rows.append(_row(name, found, heads, bright))
+    if "sfs" in chosen:
+        rows.append(_row("sfs", _from_shading(heads, progress), heads, bright))
     if "flat" in chosen:
-        rows.append(_row("no relief", torch.zeros_like(light), heads, light))
+        rows.append(_row("no relief", torch.zeros_like(bright), heads, bright))
     if "luminance" in chosen:
-        rows.append(_row("dark is deep", _shortcut(heads, light), heads, light))
-    rows.append(_row("truth", heads.relief, heads, light))
+        rows.append(_row("dark is deep", _shortcut(heads, bright), heads, bright))
+    rows.append(_row("truth", heads.relief, heads, bright))
     return Table(
-        f"Relief of {count} heads in even light, albedo drawn independently, {size} px ({heads.pitch_mm:.2f} mm each)",
+        f"Relief of {count} heads, {light} light, albedo drawn independently, {size} px ({heads.pitch_mm:.2f} mm each)",
         rows,
         [
             f"seed {seed}; over {int(heads.skin.sum())} pixels of seen skin; flat: less than 0.02 mm of true relief",
             f"correlations after taking away a Gaussian of {SMOOTHING_MM:.0f} mm; with luminance: mean of |r| a head",
+            "sfs: shape from shading on the true smooth surface, where skin is bare: a fitted head is worse",
             "dark is deep: log luminance so sharpened, times the factor that fits the true relief best over all heads",
         ],
     )
 
 
-def _row(name: str, found: Tensor, heads: AmbientHeads, light: Tensor) -> Mapping[str, Cell]:
+def _row(name: str, found: Tensor, heads: LitHeads, light: Tensor) -> Mapping[str, Cell]:
     figures = relief_figures(found, heads.relief, heads.skin, light, heads.pitch_mm)
     true, flat = heads.normals(heads.relief), heads.smooth_normals
     cosine = (heads.normals(found * heads.skin) * true).sum(-1).clamp(-1, 1)
@@ -194,7 +222,18 @@ def _row(name: str, found: Tensor, heads: AmbientHeads, light: Tensor) -> Mappin
     }
 
 
-def _shortcut(heads: AmbientHeads, light: Tensor) -> Tensor:
+def _from_shading(heads: LitHeads, progress: Callable[[Iterable[Any], int], Iterable[Any]]) -> Tensor:
+    """What shading tells, (B, S, S): the product's weights of pixels, on the true surface instead of a fitted head."""
+    linear = srgb_to_linear(heads.image.permute(0, 2, 3, 1))
+    found = []
+    for k in progress(range(len(linear)), len(linear)):
+        maps = linear[k].numpy(), heads.positions[k].numpy(), heads.smooth_normals[k].numpy()
+        weight = skin_weight(heads.bare[k].numpy(), maps[1], maps[2])
+        found.append(torch.from_numpy(relief_from_shading(ShadedSurface(*maps, weight))))
+    return torch.stack(found)
+
+
+def _shortcut(heads: LitHeads, light: Tensor) -> Tensor:
     """Relief as the classic shortcut has it, scaled as well as it can be."""
     sigma = SMOOTHING_MM / heads.pitch_mm
     dark = high_pass(light.clamp_min(1e-3).log(), heads.skin, sigma)

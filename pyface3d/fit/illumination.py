@@ -66,3 +66,24 @@ def light_prior() -> tuple[Tensor, Tensor]:
         for grey, tint in zip(_GREY_SPREAD, _COLOUR_SPREAD, strict=True)
     ]
     return mean.flatten(), torch.block_diag(*blocks)
+
+
+def quadratic_form(band_values: Tensor) -> tuple[float, Tensor, Tensor]:
+    """The same function of a normal n as c + l · n + n · Q n: cheap to evaluate, and its slope is l + 2 Q n.
+
+    Args:
+        band_values: what each of the nine bands is worth, (9,).
+
+    Returns:
+        c, l (3,) and Q (3, 3) symmetric, float64; exact, as the bands are quadratic in the normal.
+    """
+    axes = torch.eye(3, dtype=torch.float64)
+    pairs = axes[:, None] + axes
+    at = torch.cat([torch.zeros(1, 3, dtype=torch.float64), axes, -axes, pairs.flatten(0, 1)])
+    values = harmonics(at) @ band_values.double()
+    constant, plus, minus, sums = values[0], values[1:4], values[4:7], values[7:].reshape(3, 3)
+    slope = (plus - minus) / 2
+    own = (plus + minus) / 2 - constant
+    mixed = (sums - constant - slope[:, None] - slope - own[:, None] - own) / 2
+    square = torch.where(torch.eye(3, dtype=torch.bool), torch.diag(own), mixed)
+    return float(constant), slope, square

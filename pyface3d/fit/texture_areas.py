@@ -59,6 +59,11 @@ class FaceAreas:
     forehead: Tensor
     hollows: Tensor
 
+    @property
+    def skin(self) -> Tensor:
+        """``face`` where it is skin: not on eyes, lashes, mouth and eye sockets, (V,) in [0, 1]."""
+        return self.face * (~(self.eyes | self.mouth | self.lashes | self.sockets)).float()
+
 
 _CACHE: "WeakKeyDictionary[FaceModel, FaceAreas]" = WeakKeyDictionary()
 

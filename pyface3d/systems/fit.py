@@ -77,8 +77,8 @@ def reconstruct(
         occlusion: how to tell the face from what hides it: ``"network"`` (our part network) or ``"colours"`` (of this
             person's skin, and what the fit explains); None takes the network where its weights are installed.
         visible: your own mask of the visible face instead, (H, W) bool or probabilities; one face comes back.
-        bump: wrinkles and folds where skin is seen: ``"net"`` by our relief network, ``"original"`` by that of Extreme
-            3D Faces, or ``"none"``.
+        bump: wrinkles and folds where skin is seen: ``"net"`` by our relief network, ``"sfs"`` from shading alone,
+            ``"original"`` by the network of Extreme 3D Faces, or ``"none"``.
         weights: folder with the weights that ``"original"`` needs (`systems.extreme3d.predict.read_networks`).
         max_faces: keep the best so many; None keeps all.
         focal: focal length in pixels where known (EXIF); None assumes a usual one.

@@ -1,4 +1,4 @@
-"""Wrinkles and folds on a reconstruction, by our relief network or that of Extreme 3D Faces."""
+"""Wrinkles and folds on a reconstruction: by our relief network, by shading, or by the network of Extreme 3D Faces."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from numpy.typing import NDArray
 from pyface3d.detect.relief import ReliefPrediction, faded, load_relief_predictor
 from pyface3d.errors import InputError
 from pyface3d.fit.relief import SIZE, bake_relief
+from pyface3d.fit.shading_relief import PosedHead, ShadingRelief
 from pyface3d.fit.texture_areas import face_areas
 from pyface3d.reconstruction import Reconstruction
 
-BUMPS = ("none", "net", "original")
-"""Where relief comes from: nowhere, our network, or the published one of Extreme 3D Faces with weights users have."""
+BUMPS = ("none", "net", "sfs", "original")
+"""Where relief comes from: nowhere, our network, shape from shading (no weights), or the published network of Extreme
+3D Faces with weights users have."""
 
 
 class ReliefSource(Protocol):
-    """A network that says what relief a face of a picture has."""
+    """What says which relief a face of a picture has; networks do not look at the head that was fitted."""
 
-    def predict(self, image: NDArray[np.uint8], points: NDArray[np.floating]) -> ReliefPrediction: ...
+    def predict(
+        self, image: NDArray[np.uint8], points: NDArray[np.floating], head: PosedHead | None = None
+    ) -> ReliefPrediction: ...
 
 
 def relief_source(name: str, weights: Path | None = None, device: str = "cpu") -> ReliefSource | None:
@@ -33,7 +37,8 @@ def relief_source(name: str, weights: Path | None = None, device: str = "cpu") -
     Args:
         name: of ``BUMPS``.
         weights: for ``"original"``, a folder as `systems.extreme3d.predict.read_networks` wants it.
-        device: where ``"original"`` runs; ours is small, and runs where its pictures are.
+        device: where ``"original"`` runs, and the part network for ``"sfs"``; our relief network is small, and runs
+            where its pictures are.
 
     Raises:
         InputError: ``"original"`` without ``weights``.
@@ -46,6 +51,8 @@ def relief_source(name: str, weights: Path | None = None, device: str = "cpu") -
                 "or with what 'pyface3d convert checkpoint' makes of it"
             )
         return _original(weights.resolve(), device)
+    if name == "sfs":
+        return ShadingRelief(device)
     return load_relief_predictor() if name == "net" else None
 
 
@@ -54,6 +61,13 @@ def _original(folder: Path, device: str) -> ReliefSource:
     from pyface3d.systems.extreme3d.predict import read_networks
 
     return read_networks(folder, device)
+
+
+def posed_head(result: Reconstruction) -> PosedHead:
+    """The head of a result as it stands in its picture, for a `ReliefSource`."""
+    visible = None if result.occlusion_mask is None else result.occlusion_mask.numpy()
+    areas = face_areas(result.model.to("cpu"))
+    return PosedHead(result.verts_aligned.float(), result.camera, result.topology, areas, visible)
 
 
 def check_bump(name: str, model: Any) -> None:
@@ -90,18 +104,16 @@ def with_relief(
     if result.landmarks is None:
         raise InputError("relief needs the result's landmarks, and it has none")
     start = time.perf_counter()
-    prediction = (predictor or load_relief_predictor()).predict(image, result.landmarks.numpy())
-    visible = np.ones(result.image_size, np.bool_) if result.occlusion_mask is None else result.occlusion_mask.numpy()
-    areas = face_areas(result.model.to("cpu"))
-    skin = areas.face * (~(areas.eyes | areas.mouth | areas.lashes | areas.sockets)).float()
-    verts = result.verts_aligned.float()
+    head = posed_head(result)
+    visible = np.ones(result.image_size, np.bool_) if head.visible is None else head.visible
+    prediction = (predictor or load_relief_predictor()).predict(image, result.landmarks.numpy(), head)
     bump = bake_relief(
         prediction,
         faded(visible, prediction.crop),
-        result.camera.project(verts[None])[0],
-        verts,
+        result.camera.project(head.verts_camera[None])[0],
+        head.verts_camera,
         result.topology,
-        skin,
+        head.areas.skin,
         size,
     )
     return replace(result, bump=bump, timings={**result.timings, "relief": time.perf_counter() - start})

@@ -8,7 +8,7 @@ import torch
 
 from pyface3d.data.synthetic.engine import SyntheticFaces
 from pyface3d.errors import AssetError, InputError
-from pyface3d.evaluate.relief import ambient_heads, evaluate_relief, even_light
+from pyface3d.evaluate.relief import evaluate_relief, even_light, lit_heads
 from pyface3d.networks.relief import ReliefNet
 from pyface3d.ops import shade_spherical_harmonics
 from pyface3d.train.relief.export import write_relief
@@ -21,7 +21,7 @@ def faces():
 
 @pytest.fixture(scope="module")
 def heads(faces):
-    return ambient_heads(faces, range(4), 3, 64)
+    return lit_heads(faces, range(4), 3, 64)
 
 
 def test_even_light_shades_every_normal_alike():
@@ -34,10 +34,10 @@ def test_even_light_shades_every_normal_alike():
 
 
 def test_a_head_is_the_same_whatever_others_are_asked_for(faces, heads):
-    alone = ambient_heads(faces, [2], 3, 64)
+    alone = lit_heads(faces, [2], 3, 64)
     for name in ("image", "relief", "positions"):
         torch.testing.assert_close(getattr(alone, name)[0], getattr(heads, name)[2], atol=2e-3, rtol=0)
-    assert float((ambient_heads(faces, [2], 4, 64).image - alone.image).abs().max()) > 0.1
+    assert float((lit_heads(faces, [2], 4, 64).image - alone.image).abs().max()) > 0.1
 
 
 def test_normals_without_relief_are_the_smooth_ones(heads):
@@ -53,7 +53,7 @@ def test_rows_of_known_answers(tmp_path):
     write_relief(path, ReliefNet().state_dict(), "nothing", {"steps": 0})  # says flat
     table = evaluate_relief(6, weights=[path], seed=3, size=64)
     rows = {row["method"]: row for row in table.rows}
-    assert list(rows) == ["ours relief", "no relief", "dark is deep", "truth"]
+    assert list(rows) == ["ours relief", "sfs", "no relief", "dark is deep", "truth"]
     for name in ("flat rms mm", "error elsewhere mm", "normals °"):
         assert rows["ours relief"][name] == pytest.approx(rows["no relief"][name], abs=1e-6)
         assert rows["truth"][name] == pytest.approx(0.0, abs=0.05)
@@ -65,7 +65,16 @@ def test_rows_of_known_answers(tmp_path):
     assert all(math.isfinite(value) for row in table.rows for value in row.values() if isinstance(value, float))
 
 
+def test_other_light_on_the_same_heads(faces, heads):
+    lit = lit_heads(faces, range(4), 3, 64, "drawn")
+    torch.testing.assert_close(lit.relief, heads.relief)
+    assert torch.equal(lit.skin, heads.skin) and bool((heads.skin | ~heads.bare).all())
+    assert float((lit.image - heads.image).abs().mean()) > 0.02
+
+
 def test_bad_arguments():
+    with pytest.raises(InputError, match="light must be of even, drawn"):
+        evaluate_relief(1, methods=["flat"], light="dim")
     with pytest.raises(InputError, match="methods must be of"):
         evaluate_relief(1, methods=["deep"])
     with pytest.raises(InputError, match="count"):

@@ -205,6 +205,16 @@ def test_the_system_gives_it(result, image, monkeypatch):
     assert without.bump is None
 
 
+def test_shading_needs_no_weights(result, image):
+    given = {"fit": "none", "bump": "sfs", "visible": np.ones((SIZE, SIZE), bool)}
+    (found,) = reconstruct(image, result.landmarks.numpy(), **given)
+    (again,) = reconstruct(image, result.landmarks.numpy(), **given)
+    assert found.bump is not None and torch.equal(found.bump, again.bump)
+    assert 0 < float(found.bump.abs().max()) <= 2  # noise is what the picture holds
+    assert float(at_verts(found, found.bump)[found.model.regions["back"]].abs().max()) == 0
+    assert found.stages == ("foundation", "withBump")
+
+
 class Even(BumpNet):
     """Extreme 3D Faces' network, saying face everywhere and 12 levels above none."""
 

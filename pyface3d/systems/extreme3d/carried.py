@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from pyface3d.detect.crops import Crop
-from pyface3d.detect.relief import ReliefPrediction
 from pyface3d.face_models import FaceModel
 from pyface3d.fit.relief import facing_share
 from pyface3d.fit.texture_areas import face_areas
@@ -21,7 +18,6 @@ from pyface3d.systems.extreme3d.foundation import Foundation, build_foundation
 from pyface3d.systems.extreme3d.geometry_only import Placed
 from pyface3d.systems.extreme3d.relief import Relief
 
-_FINER = 4
 _RIM_PX = 10.0  # 6 mm: over so much of the face's border relief rises from nothing
 _LEAST_COSINE = 0.2
 
@@ -44,20 +40,6 @@ def carry(result: Reconstruction, model: FaceModel, crop: Crop) -> Placed:
     identity, expression = (result.coefficients[name].double() for name in ("identity", "expression"))
     foundation = build_foundation(model, identity, expression, result.rotation, result.translation, camera)
     return Placed(foundation, identity, expression)
-
-
-def over_crop(prediction: ReliefPrediction, crop: Crop) -> NDArray[np.float32]:
-    """Relief of one square in the pixels of another crop of the same picture, (H, W) mm; 0 outside of the square.
-
-    Cubic: between the pixels of a coarser map a bilinear surface has edges, which show once it is lit.
-    """
-    height, width = prediction.relief.shape
-    fine = cv2.resize(prediction.relief, (_FINER * width, _FINER * height), interpolation=cv2.INTER_CUBIC)
-    back = prediction.crop.inverse  # square to picture
-    linear = crop.matrix[:, :2] @ back[:, :2] / _FINER
-    shift = crop.matrix[:, :2] @ back[:, 2] + crop.matrix[:, 2]
-    found: NDArray[np.float32] = Crop(np.column_stack([linear, shift]), crop.width, crop.height).warp(fine)
-    return found
 
 
 def face_region(foundation: Foundation, model: FaceModel) -> Tensor:

@@ -18,18 +18,20 @@ from pyface3d.detect.landmarks import PREDICTOR
 from pyface3d.detect.relief import has_relief_network
 from pyface3d.errors import InputError, NoFaceError
 from pyface3d.face_models import FaceModel, load_face_model
+from pyface3d.fit.shading_relief import PosedHead
+from pyface3d.fit.texture_areas import face_areas
 from pyface3d.geometry.bump_maps import CROP_SIZE
 from pyface3d.reconstruction import SOURCES, Reconstruction
 from pyface3d.render import render_overlay
 from pyface3d.systems import fit as default_fit
-from pyface3d.systems.extreme3d.carried import carry, face_relief, over_crop
+from pyface3d.systems.extreme3d.carried import carry, face_relief
 from pyface3d.systems.extreme3d.completed import completed_head
 from pyface3d.systems.extreme3d.geometry_only import Case, Placed, Result, place_case
 from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
 from pyface3d.systems.extreme3d.relief import Relief, hide_occluders
 from pyface3d.systems.extreme3d.stages import run_stages
 from pyface3d.systems.fit import Fit
-from pyface3d.systems.relief import BUMPS, ReliefSource, relief_source
+from pyface3d.systems.relief import BUMPS, ReliefSource, posed_head, relief_source
 from pyface3d.systems.sight import network_sight, resolved_occlusion
 from pyface3d.systems.steps import one_thread, timed
 
@@ -111,7 +113,7 @@ def resolved_bump(bump: str | None, weights: Path | None) -> str:
     if bump is None:
         if weights is not None:
             return "original"
-        return "net" if has_relief_network() else "sfs" if "sfs" in BUMPS else "none"
+        return "net" if has_relief_network() else "sfs"
     if bump not in BUMPS:
         raise InputError(f"bump must be one of {', '.join(BUMPS)}, got {bump!r}")
     return bump
@@ -282,7 +284,7 @@ def _completed(
         if isinstance(source, Extreme3dNetworks):
             relief = source.relief(found.picture)
         else:
-            said = None if source is None else over_crop(source.predict(image, found.points), found.crop)
+            said = None if source is None else _said(source, image, found, model)
             relief = face_relief(foundation, model, None if said is None else torch.from_numpy(said))
     seen: NDArray[Any] | None = None
     asked = "none"
@@ -308,3 +310,14 @@ def _completed(
         *(found.box, found.points, size, found.crop, found.picture, Result(stages, found.placed), model),
         *(bump, asked, recovery, head, timings, found.quality),
     )
+
+
+def _said(source: ReliefSource, image: Picture, found: _Found, model: FaceModel) -> NDArray[np.float32]:
+    """Relief in the pixels of the crop, (500, 500) mm along the normal."""
+    if found.head is not None:
+        return source.predict(image, found.points, posed_head(found.head)).over(found.crop)
+    foundation = found.placed.foundation
+    camera, verts = foundation.camera.to(torch.float32), foundation.verts_camera.float()
+    head = PosedHead(verts, camera, foundation.topology, face_areas(model))
+    same = Crop(np.eye(2, 3), CROP_SIZE, CROP_SIZE)
+    return source.predict(found.picture, found.crop.to_crop(found.points), head).over(same)

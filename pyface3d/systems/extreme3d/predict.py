@@ -66,11 +66,11 @@ class Extreme3dNetworks:
         answer = self.shape(shape_input(self._picture(crop)))[0].double().cpu()
         return answer[:NUM_SHAPES].clone(), answer[NUM_SHAPES:].clone()
 
-    def predict(self, image: NDArray[np.uint8], points: NDArray[np.floating]) -> ReliefPrediction:
+    def predict(self, image: NDArray[np.uint8], points: NDArray[np.floating], head: object = None) -> ReliefPrediction:
         """Relief of a face with landmarks (68, 2) px, as our own network gives it: for a chart of any head.
 
         What it calls height along the camera's axis counts as height along the normal: the two are nearly the same
-        where a face is looked at from the front, and the network knows no other.
+        where a face is looked at from the front, and the network knows no other. ``head`` is not needed.
         """
         crop = extreme3d_crop(points)
         relief = self.relief(crop.warp(image))

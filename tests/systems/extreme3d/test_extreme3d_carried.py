@@ -10,8 +10,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from pyface3d.detect.crops import Crop, extreme3d_crop, square_crop
-from pyface3d.detect.relief import ReliefPrediction
+from pyface3d.detect.crops import extreme3d_crop
 from pyface3d.face_models import load_face_model
 from pyface3d.geometry import FRONTAL, Camera, rotation_from_euler
 from pyface3d.ops import vertex_normals
@@ -21,7 +20,6 @@ from pyface3d.systems.extreme3d.carried import (
     carry,
     face_region,
     face_relief,
-    over_crop,
     relief_along_axis,
     relief_along_normal,
 )
@@ -140,18 +138,3 @@ def test_along_the_axis_and_back(foundation: Foundation) -> None:
     share = back[region] / mm[region]
     assert float(share.max()) < 1 + 1e-9 and float(share.min()) >= 0
     assert float((share > 1 - 1e-9).double().mean()) > 0.4  # where nothing fades it is the same number
-
-
-def test_relief_of_a_square_over_another_crop() -> None:
-    """A tilted square of a picture; relief that is linear in the picture's pixels comes out linear in the crop's."""
-    square = square_crop(np.array([310.0, 200.0]), 240.0, 128, roll=0.3)
-    grid = np.stack(np.meshgrid(np.arange(128) + 0.5, np.arange(128) + 0.5), -1)
-    spots = square.to_image(grid)
-    relief = (0.01 * spots[..., 0] - 0.02 * spots[..., 1]).astype(np.float32)
-    crop = Crop(np.array([[2.5, 0, -2.5 * 260], [0, 2.5, -2.5 * 150]]), 250, 250)
-    found = over_crop(ReliefPrediction(relief, square), crop)
-    middle = np.stack(np.meshgrid(np.arange(250) + 0.5, np.arange(250) + 0.5), -1)
-    at = crop.to_image(middle)
-    np.testing.assert_allclose(found, 0.01 * at[..., 0] - 0.02 * at[..., 1], atol=2e-3)
-    far = over_crop(ReliefPrediction(relief, square), Crop(np.array([[1.0, 0, -900], [0, 1, -900]]), 20, 20))
-    assert not far.any()
