@@ -110,7 +110,7 @@ def relief_from_shading(surface: ShadedSurface, guess: Floats | None = None) -> 
         levels.append(levels[-1].halved())
     change = np.zeros(levels[-1].weight.shape)
     for level in reversed(levels):
-        enlarged = cv2.resize(change, level.weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        enlarged = np.asarray(cv2.resize(change, level.weight.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float64)
         change = _most_probable(level, light, enlarged)
     return np.asarray(np.clip((start + change) * (surface.weight > 0), -LIMIT_MM, LIMIT_MM), np.float32)
 
