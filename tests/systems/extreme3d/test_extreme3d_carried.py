@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from pyface3d.detect.crops import extreme3d_crop
+from pyface3d.detect.crops import Crop, extreme3d_crop
 from pyface3d.face_models import load_face_model
 from pyface3d.geometry import FRONTAL, Camera, rotation_from_euler
 from pyface3d.ops import vertex_normals
