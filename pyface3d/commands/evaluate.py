@@ -12,6 +12,8 @@ examples:
   pyface3d evaluate now james.obj --views 0,30,-30,60,-60
   pyface3d evaluate nme 3DDFA/test.configs/ predictions.npy --plot errors.png
   pyface3d evaluate nme 3DDFA/test.configs/ --images AFLW2000/ --occlude 0
+  pyface3d evaluate bump --count 24                                        relief recovered under pasted occluders
+  pyface3d evaluate bump extreme_3d_faces/data/paper/
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg, subcommand
 
 from pyface3d.cli import UsageError
+from pyface3d.commands.evaluate_bump import Bump
 from pyface3d.commands.evaluate_nme import Nme
 from pyface3d.commands.tables import Json, names_of, progress, show
 
@@ -263,6 +266,7 @@ Command = (
     | Annotated[Relief, subcommand("relief")]
     | Annotated[Now, subcommand("now")]
     | Annotated[Nme, subcommand("nme")]
+    | Annotated[Bump, subcommand("bump")]
 )
 
 

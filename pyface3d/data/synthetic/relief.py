@@ -165,7 +165,14 @@ def action_strength(expression: Tensor, names: Sequence[str], actions: Sequence[
 def draw_relief(
     ground: Ground, noise: NoiseBank, draws: Draws, strength: Callable[[Sequence[str]], Tensor], young: Tensor
 ) -> Tensor:
-    """Heights (B, T, T) in mm, T = `RELIEF_SIZE`; 0 off the face's skin.
+    """Heights (B, T, T) in mm, T = `RELIEF_SIZE`; 0 off the face's skin. See `draw_aged_relief`."""
+    return draw_aged_relief(ground, noise, draws, strength, young)[0]
+
+
+def draw_aged_relief(
+    ground: Ground, noise: NoiseBank, draws: Draws, strength: Callable[[Sequence[str]], Tensor], young: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Heights (B, T, T) in mm, T = `RELIEF_SIZE`, 0 off the face's skin; and the age of the skin in [0, 1], (B,).
 
     Args:
         strength: of some actions, by `action_strength`, (B, 2).
@@ -200,7 +207,7 @@ def draw_relief(
         here[live] += family.shape(place, draws.of(live)) * place.of_sides(deep[live])
     whole = relief.new_zeros(len(draws), RELIEF_SIZE, RELIEF_SIZE)
     whole[:, skin.rows, skin.columns] = relief * ground.inside
-    return whole
+    return whole, age
 
 
 def _pores(canvas: Canvas, draws: Draws) -> Tensor:
