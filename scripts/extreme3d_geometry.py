@@ -2,7 +2,8 @@
 
 FOLDER holds imgs/<name>.png and .pts, shape/<name>.ply.alpha and bump/<name>_bump.png and _mask.png. The shape
 coefficients mean something for the Basel Face Model alone (--model bfm09 or its path); with any other model, or without
-a shape folder, --fit-identity fits one to the landmarks.
+a shape folder, --fit-identity fits one to the landmarks. Where imgs/<name>_occ.png says what covers the face (white),
+the relief under it is recovered.
 
 examples:
   python scripts/extreme3d_geometry.py paper/ out/ --model BaselFaceModel_mod.h5
@@ -36,12 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plain", action="store_true", help="positions and triangles only, as published")
     parser.add_argument("--legacy-names", action="store_true", help="sparse_full for sparseFull")
     parser.add_argument("--compat", action="store_true", help="the published decisions, defects and all")
+    parser.add_argument(
+        "--no-recovery", action="store_true", help="keep the relief under what imgs/<name>_occ.png covers"
+    )
     parser.add_argument("--resume", action="store_true", help="skip crops whose files are there")
     options = parser.parse_args(argv)
 
     from pyface3d.errors import Pyface3dError
     from pyface3d.face_models import load_face_model
     from pyface3d.systems.extreme3d.geometry_only import find_cases, run_geometry
+    from pyface3d.systems.extreme3d.recovery import load_references
 
     failed = 0
     try:
@@ -58,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             plain=options.plain,
             legacy_names=options.legacy_names,
             compat=options.compat,
+            recover=not options.no_recovery,
+            references=lambda: load_references(progress=lambda faces, total: tqdm(faces, total=total, disable=None)),
             resume=options.resume,
         )
         for done in tqdm(rows, total=len(stems), unit="face", disable=None):

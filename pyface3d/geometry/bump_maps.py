@@ -52,3 +52,10 @@ def crop_of_map(maps: Numbers) -> Numbers:
         raise ValueError(f"maps must have shape (…, {MAP_SIZE}, {MAP_SIZE}), got {tuple(maps.shape)}")
     inside = slice(CROP_OFFSET, CROP_OFFSET + CROP_SIZE)
     return maps[..., inside, inside]
+
+
+def map_of_crop(crop: NDArray[np.uint8], outside: int) -> NDArray[np.uint8]:
+    """The map (512, 512) that holds the levels of a crop (500, 500), and one level around it."""
+    if crop.shape != (CROP_SIZE, CROP_SIZE):
+        raise ValueError(f"crop must have shape ({CROP_SIZE}, {CROP_SIZE}), got {crop.shape}")
+    return np.pad(crop, (CROP_OFFSET, MAP_SIZE - CROP_SIZE - CROP_OFFSET), constant_values=outside)

@@ -3,12 +3,14 @@
 imgs/<stem>.png, .pts      crop of 500 x 500 and its 68 landmarks ("x y" a line, first pixel's middle at 0)
 shape/<stem>.ply.alpha     99 shape coefficients, σ units
 bump/<stem>_bump.png, _mask.png    relief and face mask, 512 x 512 levels; no mask file: face everywhere
+imgs/<stem>_occ.png        what covers the face, white on black, 500 x 500, where somebody has drawn it
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,14 @@ from pyface3d.io.staging import staged_files
 from pyface3d.reconstruction import POSES
 from pyface3d.systems.extreme3d.foundation import HALF_PIXEL, Foundation, build_foundation, crop_camera
 from pyface3d.systems.extreme3d.pose import fit_pose
+from pyface3d.systems.extreme3d.recovery import (
+    References,
+    encode_recovered,
+    face_chart,
+    load_references,
+    read_occluder,
+    recover_relief,
+)
 from pyface3d.systems.extreme3d.relief import Relief
 from pyface3d.systems.extreme3d.stages import STAGES, Stages, run_stages
 
@@ -37,6 +47,8 @@ RELIEF_FOLDERS = ("bump", "bump_blended", "bump_original")
 ALPHA_BOUND = 5.0
 """Shape coefficients are held within so many σ; the largest of the published ones is 3.65."""
 
+OCCLUDER_SUFFIX = "_occ"
+_NOT_CROPS = ("_detect", OCCLUDER_SUFFIX)
 _MAX_ALPHA_BYTES = 1 << 20
 _LANDMARK_SIGMA_PX = 3.0  # about 2 % of the distance between the eyes in the crop, as annotators differ
 
@@ -44,13 +56,14 @@ _LANDMARK_SIGMA_PX = 3.0  # about 2 % of the distance between the eyes in the cr
 @dataclass(frozen=True, eq=False)
 class Case:
     """One face: its crop (500, 500, 3) uint8, landmarks (68, 2) px (first pixel's middle at 0.5), coefficients (99,)
-    or None, and relief over the crop."""
+    or None, relief over the crop, and what covers the face, (500, 500) bool, where that is known."""
 
     stem: str
     image: NDArray[np.uint8]
     landmarks: Tensor
     alpha: Tensor | None
     relief: Relief
+    occluder: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ def find_cases(folder: Path) -> list[str]:
     Raises:
         InputError: there are none.
     """
-    stems = sorted(path.stem for path in (folder / "imgs").glob("*.png") if not path.stem.endswith("_detect"))
+    stems = sorted(path.stem for path in (folder / "imgs").glob("*.png") if not path.stem.endswith(_NOT_CROPS))
     if not stems:
         raise InputError(f"{folder} holds no crops imgs/<name>.png; give the folder with imgs, shape and bump in it")
     return stems
@@ -101,12 +114,14 @@ def read_case(folder: Path, stem: str, relief: str | None = None, gain: float = 
         mask = _levels(mask_path)
     levels = crop_of_map(_levels(maps / f"{stem}_bump.png"))
     alpha_path = folder / "shape" / f"{stem}.ply.alpha"
+    occluder = folder / "imgs" / f"{stem}{OCCLUDER_SUFFIX}.png"
     return Case(
         stem=stem,
         image=image,
         landmarks=landmarks,
         alpha=_coefficients(alpha_path) if alpha_path.is_file() else None,
         relief=Relief(relief_from_levels(levels.double(), gain), crop_of_map(mask).contiguous()),
+        occluder=read_occluder(occluder, CROP_SIZE, CROP_SIZE) if occluder.is_file() else None,
     )
 
 
@@ -128,10 +143,11 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """All stages of one face and what they are made of."""
+    """All stages of one face and what they are made of; ``recovery`` is the record of `recover_relief`."""
 
     stages: Stages
     placed: Placed
+    recovery: dict[str, Any] | None = None
 
     def record(self, model: FaceModel) -> dict[str, Any]:
         """Everything but the meshes, as plain values for a JSON file."""
@@ -143,20 +159,38 @@ class Result:
             **self.stages.record(),
             "coefficients": {"identity": placed.identity.tolist(), "expression": placed.expression.tolist()},
             "landmark_rms_px": placed.landmark_rms_px,
+            **({} if self.recovery is None else {"recovery": self.recovery}),
             "versions": versions(),
         }
 
 
 def reconstruct_case(
-    case: Case, model: FaceModel, *, fit_identity: bool = False, compact: bool = True, compat: bool = False
+    case: Case,
+    model: FaceModel,
+    *,
+    fit_identity: bool = False,
+    compact: bool = True,
+    compat: bool = False,
+    recover: bool = True,
+    references: References | None = None,
 ) -> Result:
-    """All stages of one face: `place_case` and `run_stages`.
+    """All stages of one face: `place_case`, `recover_relief` where an occluder is known, and `run_stages`.
+
+    Args:
+        recover: fill in the relief under the case's occluder; else the map is taken as it is.
+        references: of `load_references`, for recovery; None leaves the face's own other side.
 
     Raises:
         InputError: no coefficients, or not as many as the model has.
     """
     placed = place_case(case, model, fit_identity=fit_identity, compat=compat)
-    return Result(run_stages(placed.foundation, case.relief, case.image, compact=compact, compat=compat), placed)
+    relief, record = case.relief, None
+    if recover and case.occluder is not None:
+        relief, record = recover_relief(
+            placed.foundation, relief, case.occluder, face_chart(model), references, compat_blend=compat
+        )
+    stages = run_stages(placed.foundation, relief, case.image, compact=compact, compat=compat)
+    return Result(stages, placed, record)
 
 
 def place_case(case: Case, model: FaceModel, *, fit_identity: bool = False, compat: bool = False) -> Placed:
@@ -218,16 +252,20 @@ def run_geometry(
     plain: bool = False,
     legacy_names: bool = False,
     compat: bool = False,
+    recover: bool = True,
+    references: Callable[[], References | None] = load_references,
     resume: bool = False,
 ) -> Iterator[Done]:
     """Write ``<stem>_<stage>_<pose>.ply`` and ``<stem>.json`` of every case, one at a time.
 
-    A case that fails is reported and the others go on. Files of a case appear together.
+    Where relief was recovered, ``<stem>_bump_blended.png`` (levels) and ``.npy`` (mm) hold it. A case that fails is
+    reported and the others go on. Files of a case appear together.
 
     Args:
         stems: which cases; all of ``folder`` where left out.
+        references: called once, when the first occluder is there, for what recovery takes its donors from.
         resume: skip cases whose JSON, the last of their files, is there.
-        relief, gain, fit_identity, stages, poses, ascii, plain, legacy_names, compat: as of `read_case`,
+        relief, gain, fit_identity, recover, stages, poses, ascii, plain, legacy_names, compat: as of `read_case`,
             `reconstruct_case` and `Stages.encode`.
 
     Raises:
@@ -235,13 +273,17 @@ def run_geometry(
         OutputError: a file cannot be written.
     """
     stages, poses = tuple(stages), tuple(poses)
+    donors = cache(references)
     for stem in find_cases(folder) if stems is None else stems:
         if resume and (out / f"{stem}.json").is_file():
             yield Done(stem)
             continue
         try:
             case = read_case(folder, stem, relief, gain)
-            result = reconstruct_case(case, model, fit_identity=fit_identity, compat=compat)
+            known = donors() if recover and case.occluder is not None else None
+            result = reconstruct_case(
+                case, model, fit_identity=fit_identity, compat=compat, recover=recover, references=known
+            )
         except Pyface3dError as error:
             yield Done(stem, error=str(error))
             continue
@@ -249,6 +291,8 @@ def run_geometry(
             meshes = result.stages.encode(stem, stages, poses, ascii=ascii, plain=plain, legacy_names=legacy_names)
             for name, content in meshes:
                 files.write_bytes(name, content)
+            for suffix, content in encode_recovered(result.stages.relief, gain):
+                files.write_bytes(f"{stem}{suffix}", content)
             files.write_bytes(f"{stem}.json", encode_json(result.record(model)))
         yield Done(stem, tuple(files.written))
 

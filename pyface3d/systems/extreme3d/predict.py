@@ -17,12 +17,12 @@ from pyface3d.detect.relief import ReliefPrediction
 from pyface3d.errors import AssetError, InputError
 from pyface3d.face_models import FaceModel
 from pyface3d.geometry.bump_maps import (
-    CROP_OFFSET,
     CROP_SIZE,
-    MAP_SIZE,
     ORIGINAL_GAIN,
+    ZERO_LEVEL,
     crop_of_map,
     levels_from_relief,
+    map_of_crop,
     mask_levels,
     relief_from_output,
 )
@@ -146,11 +146,8 @@ def write_case(folder: Path, case: Case, gain: float = ORIGINAL_GAIN) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    inside = slice(CROP_OFFSET, CROP_OFFSET + CROP_SIZE)
-    bump = np.full((MAP_SIZE, MAP_SIZE), levels_from_relief(np.zeros(1))[0])
-    bump[inside, inside] = levels_from_relief(case.relief.mm.numpy(), gain)
-    mask = np.zeros((MAP_SIZE, MAP_SIZE), np.uint8)
-    mask[inside, inside] = case.relief.mask.numpy()
+    bump = map_of_crop(levels_from_relief(case.relief.mm.numpy(), gain), int(ZERO_LEVEL))
+    mask = map_of_crop(case.relief.mask.numpy(), 0)
     write_png(folder / "imgs" / f"{case.stem}.png", case.image)
     points = case.landmarks.double() - HALF_PIXEL
     _write_lines(folder / "imgs" / f"{case.stem}.pts", [f"{x:.9g} {y:.9g}" for x, y in points.tolist()])

@@ -22,7 +22,7 @@ from pyface3d.systems.extreme3d import crop_camera
 from pyface3d.systems.extreme3d.geometry_only import find_cases, read_case, reconstruct_case, run_geometry
 from pyface3d.systems.inputs import expand_inputs
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "extreme3d_geometry.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "extreme3d_geometry.py"
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +226,30 @@ def test_real_paper_cases_on_the_head(shared_data: Path, tmp_path: Path) -> None
         reconstruct_case(read_case(folder, stem), head)
     for name in ("bump_original", "bump_blended"):
         assert read_case(folder, stem, name).relief.mm.shape == (500, 500)
+
+
+def test_what_somebody_drew_as_occluder_is_recovered(cases: Path, model: LinearFaceModel, tmp_path: Path) -> None:
+    shutil.copytree(cases, tmp_path / "cases")
+    drawn = np.zeros((500, 500), np.uint8)
+    drawn[220:260, 150:230] = 255
+    cv2.imwrite(str(tmp_path / "cases" / "imgs" / "one_occ.png"), drawn)
+    assert find_cases(tmp_path / "cases") == ["a.b", "one"]  # the occluder is no crop
+    done = list(
+        run_geometry(tmp_path / "cases", tmp_path / "out", model, stages=["foundation"], references=lambda: None)
+    )
+    assert [one.error for one in done] == [None, None]
+    assert not (tmp_path / "out" / "a.b_bump_blended.png").exists()
+    assert "recovery" not in json.loads((tmp_path / "out" / "a.b.json").read_text())
+    record = json.loads((tmp_path / "out" / "one.json").read_text())["recovery"]
+    assert record["state"] == "recovered" and record["holes"][0]["donor"] == "mirror"
+    case = read_case(cases, "one")
+    millimetres = np.load(tmp_path / "out" / "one_bump_blended.npy")
+    levels = cv2.imread(str(tmp_path / "out" / "one_bump_blended.png"), cv2.IMREAD_GRAYSCALE)
+    assert millimetres.shape == (500, 500) and levels.shape == (512, 512)
+    assert np.abs((levels[6:506, 6:506] - 127.0) / 12 * 1.25 - millimetres).max() <= 0.0527
+    far = cv2.distanceTransform((drawn == 0).astype(np.uint8), cv2.DIST_L2, 5) > 30
+    assert np.abs(millimetres - case.relief.mm.numpy())[far & case.relief.face.numpy()].max() < 0.1
+    kept = list(
+        run_geometry(tmp_path / "cases", tmp_path / "kept", model, ["one"], stages=["foundation"], recover=False)
+    )
+    assert kept[0].error is None and not (tmp_path / "kept" / "one_bump_blended.png").exists()

@@ -2,7 +2,7 @@
 
 from pyface3d.systems.extreme3d.recovery.chart import FaceChart, Placement, face_chart
 from pyface3d.systems.extreme3d.recovery.occluders import colour_occluder, read_occluder, tidy_occluder
-from pyface3d.systems.extreme3d.recovery.recover import recover_relief
+from pyface3d.systems.extreme3d.recovery.recover import encode_recovered, recover_relief
 from pyface3d.systems.extreme3d.recovery.references import References, build_references, load_references
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "References",
     "build_references",
     "colour_occluder",
+    "encode_recovered",
     "face_chart",
     "load_references",
     "read_occluder",

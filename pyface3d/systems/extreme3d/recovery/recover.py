@@ -6,6 +6,8 @@ paper tells; the authors released no program for it. docs/systems/extreme3d_reco
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyface3d.errors import InputError
+from pyface3d.geometry.bump_maps import ORIGINAL_GAIN, ZERO_LEVEL, levels_from_relief, map_of_crop
+from pyface3d.io.pictures import encode_png
 from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.recovery.chart import COLUMNS, ROWS, FaceChart, Placement
 from pyface3d.systems.extreme3d.recovery.fill import Donor, fill_holes
@@ -90,6 +94,19 @@ def recover_relief(
     record["references"] = None if references is None else {"count": len(references), "recipe": references.recipe}
     record["not_finite"] = int(broken.sum())
     return replace(relief, mm=filled, recovered=before | holes), record
+
+
+def encode_recovered(relief: Relief, gain: float = ORIGINAL_GAIN) -> Iterator[tuple[str, bytes]]:
+    """Suffixes and contents of the files with recovered relief over a crop of 500²: ``_bump_blended.png``, 512 x 512
+    levels as Extreme 3D Faces has them (`geometry.bump_maps`), and ``_bump_blended.npy``, (500, 500) float32 mm.
+    Nothing where nothing was recovered."""
+    if relief.recovered is None:
+        return
+    levels = levels_from_relief(relief.mm.cpu().numpy(), gain)
+    yield "_bump_blended.png", encode_png(map_of_crop(levels, int(ZERO_LEVEL)))
+    stream = io.BytesIO()
+    np.save(stream, relief.mm.float().cpu().numpy())
+    yield "_bump_blended.npy", stream.getvalue()
 
 
 def _groups(holes: Tensor) -> tuple[Tensor, int]:
