@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "run the whole path on a bundled portrait and its half-hidden version",
     "view": "look at a GLB, PLY or OBJ file in the browser, expressions on sliders",
     "prepare": "landmarks of photos as files (.npy, .pts, .csv), by our network, dlib or 3DDFA_V2",
+    "train": "train our networks, or those of Extreme 3D Faces, on synthetic faces",
     "evaluate": "measure landmarks, detection, masks and geometry against known answers",
     "convert": "files of the original systems (checkpoints) into ours; nothing in them is run",
     "assets": "list, describe and check the models and weights that ship with the package",
@@ -93,9 +94,12 @@ def _run(arguments: list[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"no command is called {name!r}; {hint}")
+    command = import_module(f"pyface3d.commands.{name}")
+    if hasattr(command, "main"):  # it reads its own flags
+        code: int = command.main(arguments[1:])
+        return code
     import tyro
 
-    command = import_module(f"pyface3d.commands.{name}")
     try:
         parsed = tyro.cli(
             command.Command,
@@ -106,7 +110,7 @@ def _run(arguments: list[str]) -> int:
         )
     except SystemExit as leaving:  # tyro has printed the help, or what was wrong
         return leaving.code if isinstance(leaving.code, int) else EXIT_USAGE
-    code: int = parsed.run()
+    code = parsed.run()
     return code
 
 

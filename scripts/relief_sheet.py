@@ -29,7 +29,7 @@ from pyface3d.reconstruction import Reconstruction
 from pyface3d.systems.fit import FITS, reconstruct
 from pyface3d.systems.inputs import expand_inputs
 from pyface3d.systems.relief import ReliefSource, posed_head, relief_source, with_relief
-from pyface3d.train.relief.task import clay
+from pyface3d.train.pictures import clay
 
 TILE = 300  # px
 TURN = math.radians(30)
@@ -90,7 +90,7 @@ def row(path: Path, sources: list[ReliefSource], fit: str) -> Picture | None:
     for one in sources:
         said = one.predict(image, points, posed_head(plain))
         raised = with_relief(plain, image, one)
-        answer = clay(torch.from_numpy(said.relief)[None])[0].permute(1, 2, 0).numpy()
+        answer = clay(torch.from_numpy(said.relief)[None], 1.0)[0].permute(1, 2, 0).numpy()
         tiles += [answer, face(raised), face(raised, TURN)]
     return np.concatenate([np.asarray(Image.fromarray(tile).resize((TILE, TILE))) for tile in tiles], axis=1)
 

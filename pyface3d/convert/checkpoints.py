@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _MAX_COMPANION_BYTES = 64 * 2**20
 _HASH_STEP = 2**22
+_MAX_SIZE = 4096
+SIZES = "sizes"
+"""Entry of a card's details: arguments of the network's class, where they are not the published ones."""
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
@@ -51,12 +54,14 @@ class Found:
     stored: Mapping[str, StoredTensor]
 
 
-def networks_in(checkpoint: Checkpoint, name: str | None = None) -> list[Found]:
+def networks_in(checkpoint: Checkpoint, name: str | None = None, sizes: Mapping[str, Any] | None = None) -> list[Found]:
     """What networks a file holds.
 
     Args:
         checkpoint: the file.
-        name: the only one wanted; whatever is known, when left out.
+        name: the only one wanted; whatever is known, when left out, parts that only training needs last: they count
+            where there is nothing else.
+        sizes: of the network ``name``, where they are not the published ones.
 
     Raises:
         InputError: ``name`` is no network whose published weights are known.
@@ -67,7 +72,7 @@ def networks_in(checkpoint: Checkpoint, name: str | None = None) -> list[Found]:
     found: list[Found] = []
     closest: KeyMatch | None = None
     for entry, stored in checkpoint.state_dicts.items():
-        for match in find_networks(stored) if name is None else [match_keys(name, stored)]:
+        for match in find_networks(stored) if name is None else [match_keys(name, stored, sizes)]:
             if match.num_wrong == 0:
                 found.append(Found(entry, match, stored))
             elif closest is None or match.num_wrong < closest.num_wrong:
@@ -85,7 +90,7 @@ def networks_in(checkpoint: Checkpoint, name: str | None = None) -> list[Found]:
             f"{checkpoint.path} does not hold {what}; closest is {closest.name} "
             f"({', '.join(ORIGINALS[closest.name].files)}): {closest.report()}; give the published file"
         )
-    return found
+    return [one for one in found if not ORIGINALS[one.match.name].only_trains] or found
 
 
 def convert_checkpoint(
@@ -192,7 +197,7 @@ def load_network(path: Path, name: str | None = None) -> nn.Module:
     """A network with its weights, in evaluation mode, from a converted file or a published one.
 
     Args:
-        path: ``.safetensors`` of ``pyface3d convert checkpoint``, or the original file.
+        path: ``.safetensors`` of ``pyface3d convert checkpoint`` or of a training, or the original file.
         name: the network wanted; what the card or the keys say, when left out.
 
     Raises:
@@ -202,14 +207,28 @@ def load_network(path: Path, name: str | None = None) -> nn.Module:
     card = card_of(path)
     if card is not None:
         Asset(path, card).verify()
+    sizes = {} if card is None else _sizes(path, card)
     checkpoint = read_checkpoint(path)
-    found = networks_in(checkpoint, name)
+    found = networks_in(checkpoint, name or (card.details.get("network") if card and sizes else None), sizes)
     if len(found) > 1:
         names = ", ".join(one.match.name for one in found)
         raise InputError(f"{path} holds several networks ({names}); name one")
     (one,) = found
     tensors = read_tensors(path, {stored: one.stored[stored] for stored in one.match.keys.values()})
-    return load_original(one.match.name, tensors | companion_tensors(path, one.match))
+    return load_original(one.match.name, tensors | companion_tensors(path, one.match), sizes)
+
+
+def _sizes(path: Path, card: Card) -> dict[str, Any]:
+    """Sizes of a network that was trained smaller than the published one, as its card says them."""
+    sizes = card.details.get(SIZES, {})
+    numbers = [
+        number
+        for value in (sizes.values() if isinstance(sizes, dict) else ["?"])
+        for number in (value if isinstance(value, list) else [value])
+    ]
+    if not all(isinstance(number, int) and 0 <= number <= _MAX_SIZE for number in numbers):
+        raise AssetError(f"the card of {path} has sizes that no network has: {sizes!r}; write it again")
+    return sizes
 
 
 def _sha256(path: Path, progress: Progress) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyface3d.errors import InputError
+from pyface3d.face_models.landmarks import EXTREME3D_AFTER, EXTREME3D_BEFORE
 
 Points = NDArray[np.floating]
 
@@ -137,10 +138,6 @@ PIXELS_PER_UNIT = 102.0  # scale of the aligned face: focal length over distance
 ALIGNED_SIZE = 224
 
 
-# Margins of Extreme 3D Faces' crop, left and above, right and below, in half sides of the landmarks' box.
-_EXTREME3D_BEFORE, _EXTREME3D_AFTER = np.array([1.9255, 2.2591]), np.array([1.9423, 1.6087])
-
-
 def extreme3d_crop(landmarks: Points, *, whole_pixels: bool = True) -> Crop:
     """The 500 × 500 crop of Extreme 3D Faces.
 
@@ -153,7 +150,7 @@ def extreme3d_crop(landmarks: Points, *, whole_pixels: bool = True) -> Crop:
     points = check_landmarks(landmarks) - 0.5
     low, high = points.min(axis=0), points.max(axis=0)
     center, half = (low + high) / 2, (high - low).max() / 2
-    start, stop = center - half * _EXTREME3D_BEFORE, center + half * _EXTREME3D_AFTER
+    start, stop = center - half * np.array(EXTREME3D_BEFORE), center + half * np.array(EXTREME3D_AFTER)
     if whole_pixels:
         start, stop = np.floor(start + 0.5), np.floor(stop + 0.5)
     if (stop <= start).any():

@@ -42,3 +42,7 @@ how many of its sides its middle lies above the box's, towards the forehead: hai
 
 RELIEF_MARGIN, RELIEF_RAISE = 1.5, 0.13
 """The same of the relief network: from the hairline to below the chin, a pixel less than a millimetre."""
+
+EXTREME3D_BEFORE, EXTREME3D_AFTER = (1.9255, 2.2591), (1.9423, 1.6087)
+"""Margins of the crop of Extreme 3D Faces about the middle of the landmarks' box: to the left and above, to the right
+and below, in halves of the box's larger side."""

@@ -18,6 +18,29 @@ def coefficient_loss(coefficients: Tensor, truth: Tensor, mask: Tensor | None = 
     return masked_mean((coefficients - truth).square(), mask)
 
 
+def asymmetric_loss(
+    coefficients: Tensor, truth: Tensor, mask: Tensor | None = None, over: float = 1.0, under: float = 3.0
+) -> Tensor:
+    """Squared differences that punish too little more than too much, so that answers do not end at the mean face.
+
+    With g the true coefficient, p the predicted one, and m = max(|g|, sign(g) p):
+    ``over (|g| - m)² + under (sign(g) p - m)²``. One of the two terms is always 0: a prediction beyond the truth costs
+    ``over`` times the square of the difference, one that falls short, or has the other sign, ``under`` times. A true 0
+    has no side, and costs nothing, as published.
+
+    Source: Tran, Hassner, Masi, Medioni, "Regressing Robust and Discriminative 3D Morphable Models with a very Deep
+    Neural Network" (CVPR 2017), equations 4 and 5, as a mean rather than a sum.
+
+    Args:
+        coefficients, truth: (B, C).
+        mask: (B,) or (B, C) bool, which count.
+        over, under: costs.
+    """
+    true, found = truth.abs(), truth.sign() * coefficients
+    most = torch.maximum(true, found)
+    return masked_mean(over * (true - most).square() + under * (found - most).square(), mask)
+
+
 def vertex_gram(model: FaceModel, weights: Tensor) -> Tensor:
     """The quadratic form that gives mean squared vertex distances from differences of coefficients.
 
@@ -47,5 +70,6 @@ def vertex_loss(difference: Tensor, gram: Tensor, mask: Tensor | None = None) ->
         gram: from `vertex_gram`.
         mask: (B,) bool, which samples count.
     """
-    square = ((difference @ gram) * difference).sum(1).clamp(min=0)
+    with torch.autocast(difference.device.type, enabled=False):  # bfloat16 is too coarse for these sums
+        square = ((difference @ gram) * difference).sum(1).clamp(min=0)
     return masked_mean((square + 1e-4).sqrt(), mask)

@@ -40,5 +40,28 @@ def relief_slope_loss(relief: Tensor, truth: Tensor, weight: Tensor, step: int =
     return total
 
 
+def normal_angle_loss(relief: Tensor, truth: Tensor, weight: Tensor, pitch_mm: float) -> Tensor:
+    """Weighted mean of 1 − cos of the angle between the normals of two reliefs; 0 where nothing counts.
+
+    The normal of the height field z(x, y) is along (−∂x z, −∂y z, 1); slopes are forward differences over a pixel.
+
+    Args:
+        relief, truth: (B, H, W) mm.
+        weight: (B, H, W), not negative; a normal counts as the least of its three pixels.
+        pitch_mm: of a pixel on the face.
+    """
+    one, other = height_normals(relief, pitch_mm), height_normals(truth, pitch_mm)
+    counts = torch.minimum(torch.minimum(weight[:, :-1, :-1], weight[:, :-1, 1:]), weight[:, 1:, :-1])
+    return (counts * (1 - (one * other).sum(-1))).sum() / counts.sum().clamp_min(1e-6)
+
+
+def height_normals(relief: Tensor, pitch_mm: float) -> Tensor:
+    """Unit normals (B, H - 1, W - 1, 3) of heights (B, H, W) in mm over a plane of pixels ``pitch_mm`` apart."""
+    here = relief[:, :-1, :-1]
+    across, down = (relief[:, :-1, 1:] - here) / pitch_mm, (relief[:, 1:, :-1] - here) / pitch_mm
+    length = (across.square() + down.square() + 1).sqrt()
+    return torch.stack([-across, -down, torch.ones_like(across)], -1) / length[..., None]
+
+
 def _soft(error: Tensor, softness: float) -> Tensor:
     return error.abs() if softness == 0 else (error.square() + softness**2).sqrt() - softness

@@ -25,6 +25,7 @@ _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "faceboxes": ("faceboxes", "FaceBoxes", {}),
     "extreme3d_shape": ("extreme3d", "ShapeRegressor", {}),
     "extreme3d_bump_generator": ("extreme3d", "BumpNet", {}),
+    "extreme3d_bump_discriminator": ("extreme3d", "BumpJudge", {}),
     "or3d_regressor": ("or3d", "Or3dRegressor", {}),
     "bisenet_parsing": ("bisenet", "BiSeNet", {}),
     "irse50_identity": ("identity", "IrSe50", {}),

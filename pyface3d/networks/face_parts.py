@@ -125,6 +125,6 @@ def face_parts_network(weights: Mapping[str, Tensor]) -> FaceParts:
         network.load_state_dict(counters | tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise AssetError(
-            f"the weights are not those of the part network: {error}; run scripts/train_part_weights.py --export"
+            f"the weights are not those of the part network: {error}; run pyface3d train parts --export"
         ) from error
     return network.eval().requires_grad_(False)

@@ -225,7 +225,7 @@ def face_points_network(weights: Mapping[str, Tensor]) -> FacePoints:
         network.load_state_dict(counters | tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise AssetError(
-            f"the weights are not those of the landmark network: {error}; run scripts/train_default_weights.py --export"
+            f"the weights are not those of the landmark network: {error}; run pyface3d train landmarks --export"
         ) from error
     return network.eval().requires_grad_(False)
 

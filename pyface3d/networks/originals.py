@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -69,18 +70,26 @@ def first_of(keys: Sequence[str], count: int = _SHOWN) -> str:
     return ", ".join(key[:_LONGEST] for key in keys[:count]) + (" …" if len(keys) > count else "")
 
 
-@cache
-def own_shapes(name: str) -> dict[str, tuple[int, ...]]:
+def own_shapes(name: str, sizes: Mapping[str, Any] | None = None) -> dict[str, tuple[int, ...]]:
     """Keys and shapes of a network's state dict; nothing is allocated.
 
+    Args:
+        name: of the network.
+        sizes: other than the published ones, as `create_network` takes them.
+
     Raises:
-        InputError: no published weights are known of such a network.
+        InputError: no published weights are known of such a network, or it has no such size.
     """
+    return _own_shapes(name, json.dumps(dict(sizes or {}), sort_keys=True))
+
+
+@cache
+def _own_shapes(name: str, sizes: str) -> dict[str, tuple[int, ...]]:
     from pyface3d.networks import create_network
 
     original_of(name)
     with torch.device("meta"):
-        network = create_network(name)
+        network = create_network(name, **json.loads(sizes))
     return {key: tuple(value.shape) for key, value in network.state_dict().items()}
 
 
@@ -95,15 +104,17 @@ def original_of(name: str) -> Original:
     return ORIGINALS[name]
 
 
-def match_keys(name: str, state: Mapping[str, HasShape]) -> KeyMatch:
+def match_keys(name: str, state: Mapping[str, HasShape], sizes: Mapping[str, Any] | None = None) -> KeyMatch:
     """How the keys and shapes of a state dict fit the network ``name``; of tensors that are not yet read, too.
+
+    ``sizes``: as of `own_shapes`.
 
     Where the file holds other networks beside it (keys without its prefix, when others have it), those are left out.
 
     Raises:
         InputError: no published weights are known of such a network.
     """
-    original, wanted = original_of(name), own_shapes(name)
+    original, wanted = original_of(name), own_shapes(name, sizes)
     bare = {stored: stored.removeprefix("module.") for stored in state}
     prefix = original.prefix if any(key.startswith(original.prefix) for key in bare.values()) else ""
     keys: dict[str, str] = {}
@@ -140,13 +151,14 @@ def find_networks(state: Mapping[str, HasShape], names: Sequence[str] = tuple(OR
     return [match for match in matches if match.num_wrong == 0] or matches[:1]
 
 
-def load_original(name: str, state_dict: Mapping[str, Tensor]) -> nn.Module:
+def load_original(name: str, state_dict: Mapping[str, Tensor], sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """A network with published weights, in evaluation mode, without gradients.
 
     Args:
         name: of the network, for example ``"or3d_regressor"``.
         state_dict: as in the published file: prefixes, old spectral norm and counters are seen to. float16 becomes
             float32.
+        sizes: of a network that is not as large as the published one, see `own_shapes`.
 
     Raises:
         InputError: no published weights are known of such a network.
@@ -154,10 +166,10 @@ def load_original(name: str, state_dict: Mapping[str, Tensor]) -> nn.Module:
     """
     from pyface3d.networks import create_network
 
-    match = match_keys(name, state_dict)
+    match = match_keys(name, state_dict, sizes)
     if match.num_wrong or match.beside:
         raise AssetError(f"the weights are not those of {name} ({', '.join(ORIGINALS[name].files)}): {match.report()}")
-    network = create_network(name)
+    network = create_network(name, **(sizes or {}))
     tensors = network.state_dict()
     for key in set(tensors) - set(match.keys):  # stored but never run: the same every time, rather than random
         tensors[key] = torch.zeros_like(tensors[key])

@@ -24,6 +24,7 @@ class Original:
         rename: from a key of the file, less prefixes, to ours; None leaves the key out.
         optional: patterns of our keys that the file may lack (stored but never run).
         companions: our keys that lie in a file beside it: file name and array name.
+        only_trains: a part that only training needs: taken from a file that holds others when asked for by name.
     """
 
     files: tuple[str, ...]
@@ -34,6 +35,7 @@ class Original:
     rename: Callable[[str], str | None] = str
     optional: tuple[str, ...] = ()
     companions: Mapping[str, tuple[str, str]] | None = None
+    only_trains: bool = False
 
 
 def _tddfa_key(key: str) -> str | None:
@@ -82,6 +84,12 @@ ORIGINALS: Mapping[str, Original] = {
         *(_EXTREME3D, _RESEARCH, "B,3,500,500 RGB, -1…1"),
         prefix="Gnet.",
         optional=("conv_block1_16.conv_down.*",),
+    ),
+    "extreme3d_bump_discriminator": Original(
+        ("ckpt_109_grad.pth.tar",),
+        *(_EXTREME3D, _RESEARCH, "B,1,512,512 bump, -1…1"),
+        prefix="Dnet.",
+        only_trains=True,
     ),
     "extreme3d_shape": Original(
         ("shape_model.pth",),

@@ -1,62 +1,48 @@
-"""What the scripts that train have in common: their flags, and what a card says of a run."""
+"""What all trainings have in common from their flags on: how a run starts, and what a card says of it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.config import RunConfig
+from pyface3d.train.flags import read_config
 from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training
-from pyface3d.train.samples import FaceSource
+from pyface3d.train.samples import FaceSource, Render, render_many
+
+if TYPE_CHECKING:
+    from pyface3d.io.weights import Asset
 
 VALIDATION_SEED = 1_000_003  # added to the run's seed
 COMMANDS = "commands.txt"
+_LARGE_PX = 256  # of larger crops fewer fit the memory
 Config = TypeVar("Config", bound=RunConfig)
 
 
-def add_run_flags(parser: argparse.ArgumentParser, validation: int = 256) -> None:
-    """Flags of every training script; those that name fields of `RunConfig` are absent unless given."""
-    add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder of the run")
-    add("--assets", help="packed by scripts/pack_synthetic_assets.py; without it the faces are procedural")
-    add("--init", type=Path, help="start from the averaged weights of this checkpoint, as far as they fit")
-    add("--resume", action="store_true", help="go on from OUT/checkpoint.pt, if there is one; flags given now win")
-    add("--export", type=Path, nargs="?", const=Path("."), metavar="FOLDER", help="write the asset, no training")
-    add("--earlier", type=Path, nargs="+", default=[], help="with --export: folders of the runs that --init came from")
-    add("--device", default="auto", help="auto, cpu or cuda")
-    add("--workers", type=int, help="rendering processes; default: 1 on a CPU, 0 on a GPU (it renders there)")
-    add("--threads", type=int, default=1, help="CPU threads of the training process; more only on idle cores")
-    add("--minutes", type=float, help="stop after so many, with a checkpoint")
-    add("--validation", type=int, default=validation, help="fixed synthetic samples to measure on")
-    add("--checkpoint-seconds", type=float, default=Pace.checkpoint_s)
-    add("--validation-seconds", type=float, default=Pace.validation_s)
-    add("--print-steps", type=int, default=Pace.print_steps)
-    for name in ("steps", "batch", "seed", "reuse", "pool", "frozen-stages"):
-        add(f"--{name}", type=int, default=argparse.SUPPRESS)
-    add("--train-size", dest="size", type=int, default=argparse.SUPPRESS, help="side of the crops in pixels")
-    for name in ("learning-rate", "trunk-learning-rate", "weight-decay"):
-        add(f"--{name}", type=float, default=argparse.SUPPRESS)
-    add("--trunk-norms", choices=("batch", "frozen"), default=argparse.SUPPRESS)
+def begin(
+    args: argparse.Namespace, kind: type[Config], recipe: Mapping[str, Any] | None = None
+) -> tuple[Config, str, dict[str, Any] | None]:
+    """Configuration, device and, when resuming, the checkpoint's state; sets the number of threads.
 
-
-def begin(args: argparse.Namespace, kind: type[Config]) -> tuple[Config, str, dict[str, Any] | None]:
-    """Configuration, device and, when resuming, the checkpoint's state; sets the number of threads."""
+    A value comes from the flags, else from the file of --config, else from the checkpoint, else from ``recipe``.
+    """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
     torch.set_num_threads(args.threads)
     checkpoint = args.out / CHECKPOINT
     state = read_checkpoint(checkpoint) if args.resume and checkpoint.exists() else None
     given = {item.name: getattr(args, item.name) for item in fields(kind) if hasattr(args, item.name)}
-    return kind.of_mapping((state["config"] if state else {}) | given), device, state
+    written = read_config(args.config) if args.config else {}
+    values = dict(recipe or {}) | (state["config"] if state else {}) | written | given
+    return kind.of_mapping(values), device, state
 
 
 def pace_of(args: argparse.Namespace) -> Pace:
@@ -68,27 +54,65 @@ def workers_of(args: argparse.Namespace, device: str) -> int:
     return args.workers if args.workers is not None else int(device == "cpu")
 
 
-def note_command(folder: Path, script: str) -> None:
+def note_command(folder: Path, command: str) -> None:
     """Add this command to those of the run: the first one names the run in its card, resuming adds a line."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / COMMANDS).open("a") as stream:
-        stream.write(" ".join(["python", f"scripts/{script}", *sys.argv[1:]]) + "\n")
+        stream.write(command + "\n")
 
 
 def run(
     args: argparse.Namespace,
-    script: str,
     trainer: Trainer,
     source: FaceSource,
     device: str,
     state: dict[str, Any] | None,
 ) -> None:
-    """Train to the end of the schedule, from the checkpoint's ``state`` where there is one; ``script``: its name."""
+    """Train to the end of the schedule, from the checkpoint's ``state`` where there is one."""
     if state:
         trainer.load(state)
         print(f"resumed at step {trainer.step} of {trainer.config.steps}", flush=True)
-    note_command(args.out, script)
+    note_command(args.out, args.command)
     run_training(trainer, source, args.out, workers=workers_of(args, device), pace=pace_of(args))
+
+
+def render_validation(args: argparse.Namespace, source: FaceSource, render: Render) -> tuple[Any, Any]:
+    """The fixed synthetic samples to measure on, always with occluders and on the CPU, and the sampler of them."""
+    seed = source.seed + VALIDATION_SEED
+    sampler = replace(source, seed=seed, options={**source.options, "occluders": True})()
+    at_once = 32 if source.size <= _LARGE_PX else 8
+    return render_many(render, sampler, args.validation, at_once), sampler
+
+
+def averaged_run(args: argparse.Namespace, kind: type[Config]) -> tuple[Config, dict[str, Tensor]]:
+    """Configuration and averaged weights of the run that is to be exported; sets the number of threads."""
+    torch.set_num_threads(args.threads)
+    state = read_checkpoint(args.out / CHECKPOINT)
+    return kind.of_mapping(state["config"]), averaged_weights(state)
+
+
+def card_details(
+    args: argparse.Namespace, config: RunConfig, metrics: Mapping[str, Mapping[str, float]], digits: int = 4
+) -> dict[str, Any]:
+    """What a card says of the runs behind an asset, and how it was measured."""
+    return {
+        "commit": commit(),
+        "runs": [run_record(folder, type(config)) for folder in (*args.earlier, args.out)],
+        "config": asdict(config),
+        "metrics": {name: {key: round(value, digits) for key, value in part.items()} for name, part in metrics.items()},
+    }
+
+
+def exported_path(args: argparse.Namespace, name: str) -> Path:
+    """Where --export wants the asset: a folder, or the package's own."""
+    from pyface3d.io.weights import ASSETS_DIR
+
+    folder: Path = ASSETS_DIR if args.export == Path(".") else args.export
+    return folder / f"{name}.safetensors"
+
+
+def say_exported(asset: Asset, metrics: object) -> None:
+    print(f"{asset.path}: {asset.path.stat().st_size / 1e6:.2f} MB, {metrics}")
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], named: str) -> None:
@@ -128,8 +152,8 @@ def material(assets: str | None) -> str:
 
 
 def commit() -> str:
-    """The commit that the script is of, with a mark when files were changed."""
-    folder = Path(sys.argv[0]).resolve().parent
+    """The commit that the package is of, with a mark when files were changed."""
+    folder = Path(__file__).resolve().parent
     run = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=folder, capture_output=True, text=True
     )

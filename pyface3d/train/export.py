@@ -44,7 +44,7 @@ def write_asset(
         stored: as `half_precision` gives them.
         description, licence: of the weights.
         source: material of the training samples.
-        made_by: the script.
+        made_by: the command.
         details: command, commit, samples and figures.
 
     Raises:

@@ -18,6 +18,7 @@ from pyface3d.io.atomic import atomic_file
 from pyface3d.train.checkpoints import write_checkpoint
 from pyface3d.train.config import RunConfig
 from pyface3d.train.feeding import SampleFeed
+from pyface3d.train.flags import CHECKPOINT_S, PRINT_STEPS, VALIDATION_S
 from pyface3d.train.monitor import Monitor
 from pyface3d.train.pool import SamplePool, first_batch
 from pyface3d.train.samples import Render
@@ -68,9 +69,9 @@ class Pace:
         limit_s: the run stops (with a checkpoint) after so long; None goes on to the last step.
     """
 
-    checkpoint_s: float = 120.0
-    validation_s: float = 300.0
-    print_steps: int = 50
+    checkpoint_s: float = CHECKPOINT_S
+    validation_s: float = VALIDATION_S
+    print_steps: int = PRINT_STEPS
     limit_s: float | None = None
 
 
@@ -137,13 +138,18 @@ class Trainer:
         set_rates(self.optimizer, self.step, config)
         self.optimizer.zero_grad()
         statistics = [value.clone() for value in self.network.buffers()]  # the forward pass changes them
-        parts = self.task.loss_parts(self.network, samples, rng, self.step)
-        total = torch.stack(list(parts.values())).sum()
-        total.backward()
+        sums: dict[str, Tensor] = {}
+        for some in samples.split(config.accumulate):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                parts = self.task.loss_parts(self.network, some, rng, self.step)
+            (torch.stack(list(parts.values())).sum() / config.accumulate).backward()
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value.detach() / config.accumulate
+        total = torch.stack(list(sums.values())).sum()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
         # One transfer for all figures: each would wait for the device.
-        numbers = torch.stack([*parts.values(), total, norm]).detach().tolist()
-        values = dict(zip([*parts, "total", "gradient"], numbers))
+        numbers = torch.stack([*sums.values(), total, norm]).tolist()
+        values = dict(zip([*sums, "total", "gradient"], numbers))
         if math.isfinite(values["total"]) and math.isfinite(values["gradient"]):
             self.optimizer.step()
             self.averaged.update_parameters(self.network)
@@ -196,6 +202,7 @@ def run_training(
         while trainer.step < config.steps:
             for name, value in trainer.train_step(pool.draw(trainer.step)).items():
                 sums[name] = sums.get(name, 0.0) + value
+            monitor.advance(trainer.step, config.steps)
             now, done = time.monotonic(), trainer.step - printed_step
             if done >= pace.print_steps or trainer.step == config.steps:
                 means = {name: value / done for name, value in sums.items()}

@@ -34,6 +34,21 @@ class Monitor:
         else:
             self._board = SummaryWriter(str(folder / "tensorboard"))
 
+        self._bar: Any = None
+
+    def advance(self, step: int, steps: int) -> None:
+        """Move the progress bar, where one can be shown: at a terminal, with tqdm installed."""
+        if self._bar is None:
+            self._bar = _progress_bar(step, steps)
+        self._bar.update(step - self._bar.n)
+
+    def say(self, line: str) -> None:
+        """Print a line, above the progress bar where there is one."""
+        if self._bar is None or getattr(self._bar, "disable", True):
+            print(line, flush=True)
+        else:
+            self._bar.write(line)
+
     def __enter__(self) -> Monitor:
         return self
 
@@ -41,6 +56,8 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._table.close()
+        if self._bar is not None:
+            self._bar.close()
         if self._board is not None:
             self._board.close()
 
@@ -52,12 +69,30 @@ class Monitor:
             if self._board is not None:
                 self._board.add_scalar(f"{group}/{name}", value, step)
         self._table.flush()
-        print(f"{step:7d} {group}: " + "  ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
+        self.say(f"{step:7d} {group}: " + "  ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def pictures(self, step: int, name: str, image: Tensor) -> None:
         """Record one picture (3, H, W) uint8, a grid for instance."""
         if self._board is not None:
             self._board.add_image(name, image, step)
+
+
+class _NoBar:
+    """Where tqdm is not installed."""
+
+    n = 0
+
+    def update(self, steps: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _progress_bar(step: int, steps: int) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return _NoBar()
+    return tqdm(initial=step, total=steps, unit="step", disable=None, dynamic_ncols=True)
 
 
 def grid(image: Tensor, columns: int = 8) -> Tensor:

@@ -45,6 +45,11 @@ class SampleSet:
         """Some of the samples."""
         return replace(self, **{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
+    def split(self, parts: int) -> list[Self]:
+        """As many parts, one after the other; the number of samples is a multiple of theirs."""
+        size = len(self) // parts
+        return [self] if parts == 1 else [self.rows(torch.arange(k * size, (k + 1) * size)) for k in range(parts)]
+
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})

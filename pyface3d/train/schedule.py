@@ -14,14 +14,19 @@ _LAST = 0.01  # of the highest learning rate, at the end
 
 
 def rate_factor(step: int, config: RunConfig) -> float:
-    """Share of the highest learning rate: a linear rise, then a cosine down to a hundredth at the last step."""
+    """Share of the highest learning rate: a linear rise, then a cosine down to a hundredth at the last step, or steps.
+
+    With ``config.decay_at``, the rate is multiplied by ``config.decay`` at each of these shares of the schedule.
+    """
     rise = min((step + 1) / max(config.warm_up, 1), 1.0)
+    if config.decay_at:
+        return rise * config.decay ** sum(step >= share * config.steps for share in config.decay_at)
     done = min(max(step - config.warm_up, 0) / max(config.steps - config.warm_up, 1), 1.0)
     return rise * (_LAST + (1 - _LAST) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def make_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.AdamW:
-    """AdamW with four groups: the trunk and the rest, each with and without weight decay (vectors have none)."""
+def make_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
+    """The optimiser, with four groups: the trunk and the rest, each with and without weight decay (vectors: none)."""
     groups = []
     for trunk in (True, False):
         for decays in (True, False):
@@ -33,7 +38,10 @@ def make_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.AdamW:
             rate = config.trunk_learning_rate if trunk else config.learning_rate
             decay = config.weight_decay if decays else 0.0
             groups.append({"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay})
-    return torch.optim.AdamW([group for group in groups if group["params"]])
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=config.momentum)
+    return torch.optim.AdamW(groups)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, config: RunConfig) -> None:

@@ -9,9 +9,10 @@ from pyface3d.data.synthetic.engine import SyntheticFaces
 from pyface3d.networks.relief import ReliefNet
 from pyface3d.train.checkpoints import read_checkpoint
 from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training
+from pyface3d.train.pictures import clay, mirrored
 from pyface3d.train.relief.config import ReliefConfig, ReliefWeights
 from pyface3d.train.relief.samples import ReliefSamples, render_relief
-from pyface3d.train.relief.task import ReliefTask, clay, mirrored, pixel_weights, reliefs, sample_measures
+from pyface3d.train.relief.task import ReliefTask, pixel_weights, reliefs, sample_measures
 
 SMALL = ReliefConfig(steps=8, batch=4, size=32, reuse=2, pool=3, warm_up=2)
 

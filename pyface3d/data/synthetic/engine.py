@@ -33,7 +33,7 @@ from pyface3d.data.synthetic.segments import segments
 from pyface3d.data.synthetic.skins import Skins, draw_skins
 from pyface3d.data.synthetic.wear import Part, draw_wear, wear_mesh
 from pyface3d.errors import InputError
-from pyface3d.part_labels import FacePart
+from pyface3d.part_labels import VISIBLE_FACE, FacePart
 
 _CHUNK = 8  # people rendered together: more do not fit the processor's cache
 _BLOCK = 64  # people between two photos of the same person
@@ -54,8 +54,10 @@ PART_NAMES = (
 """Labels of the map ``parts`` by number."""
 
 _WORN = len(PART_NAMES) - len(Part)
-_OF_ANY_SHOT = ("segments", "relief", "occluder")
-_MAPS = ("depth", "normals", "parts", "albedo", "light", *_OF_ANY_SHOT)
+_OF_ANY_SHOT = ("segments", "face", "relief", "occluder")
+_MAPS = ("depth", "normals", "parts", "albedo", "light", "axial_relief", *_OF_ANY_SHOT)
+_FACE_AND_GLASSES = (*VISIBLE_FACE, FacePart.GLASSES)
+_STEEPEST_COS = 0.25  # of skin seen along itself, whose relief along the axis is without bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,10 @@ class FaceBatch(FaceLabels):
         image: sRGB, (B, 3, S, S) uint8.
         is_face: False where the crop holds no face to be found; all labels are void there, (B,) bool.
         maps: on request, in the crop's resolution: ``depth`` mm (B, S, S), ``normals`` camera frame (B, S, S, 3),
-            ``relief`` mm, ``parts`` (numbers into `PART_NAMES`, of what the engine draws), ``segments`` (numbers of
-            `FacePart`, of what the photo shows), ``occluder`` bool, ``albedo`` and ``light`` linear RGB.
+            ``relief`` mm along the normal, ``axial_relief`` mm along the line from the crop's middle to the camera,
+            ``parts`` (numbers into `PART_NAMES`, of what the engine draws), ``segments`` (numbers of `FacePart`, of
+            what the photo shows), ``face`` bool (the face and glasses on it, whatever occluder lies over them),
+            ``occluder`` bool, ``albedo`` and ``light`` linear RGB.
     """
 
     image: Tensor
@@ -258,6 +262,9 @@ class SyntheticFaces:
         if "segments" in maps:
             before = torch.where(hair > 0.5 * hidden, int(FacePart.HAIR), int(FacePart.OCCLUDER)).to(torch.uint8)
             drawn["segments"] = torch.where(hidden > _HIDDEN, before, self._nearest(portraits.segments))
+        if "face" in maps:
+            segments = self._nearest(portraits.segments)
+            drawn["face"] = torch.isin(segments, segments.new_tensor(_FACE_AND_GLASSES))
         if "relief" in maps:
             drawn["relief"] = portraits.relief
         seen = {
@@ -275,10 +282,13 @@ class SyntheticFaces:
     def _with_maps(self, numbers: list[int], names: list[str]) -> tuple[Portraits, dict[str, Tensor]]:
         """People rendered anew, and the maps ``names`` of them."""
         shown = [self._render(chunk) for chunk in _chunks(numbers)]
-        maps = {name: torch.cat([self._map(name, one.pictures) for one in shown]) for name in names}
+        maps = {name: torch.cat([self._map(name, one) for one in shown]) for name in names}
         return Portraits.joined([self._portray(one) for one in shown]), maps
 
-    def _map(self, name: str, pictures: FacePictures) -> Tensor:
+    def _map(self, name: str, shown: _Rendered) -> Tensor:
+        pictures = shown.pictures
+        if name == "axial_relief":
+            return _averaged(_axial_relief(shown)[..., None], self.size)[..., 0]
         values = {"depth": pictures.fragments.depth, "light": pictures.light, **pictures.maps}
         return self._nearest(self.parts_under(pictures) if name == "parts" else values[name])
 
@@ -322,6 +332,17 @@ def _layer(pictures: FacePictures) -> Tensor:
     size = round(cover.shape[1] / views.RENDER_SCALE)
     mean = _averaged(torch.cat([pictures.light * cover, cover], -1), size)
     return torch.cat([mean[..., :3] / mean[..., 3:].clamp_min(1e-3), mean[..., 3:]], -1)
+
+
+def _axial_relief(shown: _Rendered) -> Tensor:
+    """How far the relief raises the surface along the axis through the crop's middle, mm towards the camera, (B, R, R).
+
+    A plane raised by h along its normal n is met h / cos(n, axis) further along the axis.
+    """
+    # The crop is seen along its own axis by the rotation ``seen``; what undoes the turn between the two is that axis.
+    axis = -(shown.views.rotation @ shown.views.seen.mT)[:, :, 2]
+    cos = (shown.pictures.maps["smooth_normals"] * axis[:, None, None]).sum(-1)
+    return shown.pictures.maps["relief"] / cos.clamp_min(_STEEPEST_COS)
 
 
 def _averaged(image: Tensor, size: int) -> Tensor:

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from pyface3d.data.synthetic.labels import label_points
-from pyface3d.face_models.landmarks import CROP_MARGIN, PARTS_MARGIN, PARTS_RAISE, RELIEF_MARGIN, RELIEF_RAISE
+from pyface3d.face_models.landmarks import (
+    CROP_MARGIN,
+    EXTREME3D_AFTER,
+    EXTREME3D_BEFORE,
+    PARTS_MARGIN,
+    PARTS_RAISE,
+    RELIEF_MARGIN,
+    RELIEF_RAISE,
+)
 from pyface3d.geometry import Camera, rotation_from_axis_angle, rotation_from_euler
 
 if TYPE_CHECKING:
@@ -50,6 +58,12 @@ class Framing:
 
 FACE = Framing()
 """What the landmark network sees."""
+EXTREME3D = Framing(
+    margin=(EXTREME3D_BEFORE[1] + EXTREME3D_AFTER[1]) / 2,
+    raised=(EXTREME3D_BEFORE[1] - EXTREME3D_AFTER[1]) / 2 / (EXTREME3D_BEFORE[1] + EXTREME3D_AFTER[1]),
+    jitter=0.2,
+)
+"""What the networks of Extreme 3D Faces see: their crop about found landmarks, which leans with the head."""
 PARTS = Framing(PARTS_MARGIN, PARTS_RAISE, jitter=0.6, roll=0.35)
 """What the network of parts sees: cut about found landmarks, upright along the face."""
 RELIEF = Framing(RELIEF_MARGIN, RELIEF_RAISE, jitter=0.6, roll=0.35)

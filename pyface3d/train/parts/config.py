@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyface3d.errors import InputError
-from pyface3d.networks.face_parts import STRIDE
 from pyface3d.train.config import RunConfig
 
 
@@ -31,6 +30,8 @@ class PartsConfig(RunConfig):
     hard: float = 0.4
 
     def __post_init__(self) -> None:
+        from pyface3d.networks.face_parts import STRIDE  # not above: flags are read without torch
+
         super().__post_init__()
         if self.size % STRIDE:
             raise InputError(f"size must be a multiple of {STRIDE}, got {self.size}")

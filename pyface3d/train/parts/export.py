@@ -33,6 +33,6 @@ def write_face_parts(path: Path, weights: Mapping[str, Tensor], source: str, det
         description="Which part of the face, or what before or around it, every pixel of a crop shows: 12 classes.",
         licence=_LICENCE,
         source=source,
-        made_by="scripts/train_part_weights.py",
+        made_by="pyface3d train parts",
         details=details,
     )

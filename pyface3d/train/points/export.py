@@ -40,6 +40,6 @@ def write_face_points(path: Path, weights: Mapping[str, Tensor], source: str, de
         "and a face score, from one crop.",
         licence=_LICENCE,
         source=source,
-        made_by="scripts/train_default_weights.py",
+        made_by="pyface3d train landmarks",
         details=details,
     )

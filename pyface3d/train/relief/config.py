@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pyface3d.networks.relief import SIZE
 from pyface3d.train.config import RunConfig
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class ReliefConfig(RunConfig):
     """
 
     batch: int = 16
-    size: int = SIZE
+    size: int = 256
     reuse: int = 3
     learning_rate: float = 2e-3
     occluders: bool = True

@@ -36,6 +36,6 @@ def write_relief(path: Path, weights: Mapping[str, Tensor], source: str, details
         description="Relief of the skin in mm along the normal (wrinkles, folds), from one crop of a face.",
         licence=_LICENCE,
         source=source,
-        made_by="scripts/train_relief_weights.py",
+        made_by="pyface3d train relief",
         details=details,
     )

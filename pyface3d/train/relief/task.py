@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pyface3d.evaluate.relief_errors import luminance, relief_figures
 from pyface3d.losses import relief_loss, relief_slope_loss
 from pyface3d.networks.relief import ReliefNet
 from pyface3d.train.monitor import Monitor, grid
+from pyface3d.train.pictures import clay, mirrored
 from pyface3d.train.recolouring import recolour
 from pyface3d.train.relief.config import ReliefConfig, ReliefWeights
 from pyface3d.train.relief.samples import ReliefSamples, render_relief
@@ -18,7 +18,6 @@ from pyface3d.train.relief.samples import ReliefSamples, render_relief
 _MIRRORED = 0.5  # share of the crops
 _BROAD_PX = 4
 _PICTURES = 24
-_LIGHT = (-0.55, -0.55, 0.63)  # of the pictures: from above and the left, towards the viewer
 _PITCH_MM = 1.0  # about what a pixel of a crop of 256 covers
 
 
@@ -60,11 +59,6 @@ class ReliefTask:
         return figures
 
 
-def mirrored(values: Tensor, flip: Tensor) -> Tensor:
-    """Values (B, ..., S) mirrored left to right where ``flip`` (B,) is True: relief is a height and keeps its sign."""
-    return torch.where(flip.reshape(-1, *[1] * (values.ndim - 1)), values.flip(-1), values)
-
-
 def pixel_weights(truth: Tensor, seen: Tensor, weights: ReliefWeights) -> Tensor:
     """How much each pixel counts, (B, S, S); see `ReliefWeights`."""
     deep = 1 + weights.emphasis * (truth.abs() / weights.deep_mm).clamp_max(1)
@@ -89,13 +83,4 @@ def sample_measures(found: Tensor, truth: ReliefSamples) -> dict[str, float]:
 
 def picture_grid(image: Tensor, found: Tensor, truth: Tensor, columns: int = 4) -> Tensor:
     """Crops (B, 3, S, S) uint8, what was found and what is true (B, S, S) as clay, (3, H, W) uint8."""
-    return grid(torch.cat([image, clay(found), clay(truth)], 3), columns)
-
-
-def clay(relief: Tensor, pitch_mm: float = _PITCH_MM) -> Tensor:
-    """Relief (B, H, W) in mm over a plane as grey clay lit from the side, (B, 3, H, W) uint8."""
-    padded = functional.pad(relief[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / (2 * pitch_mm)
-    down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / (2 * pitch_mm)
-    light = (-across * _LIGHT[0] - down * _LIGHT[1] + _LIGHT[2]) / (1 + across.square() + down.square()).sqrt()
-    return (light.clamp(0, 1) * 255).round().byte()[:, None].expand(-1, 3, -1, -1)
+    return grid(torch.cat([image, clay(found, _PITCH_MM), clay(truth, _PITCH_MM)], 3), columns)
