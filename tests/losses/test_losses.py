@@ -9,6 +9,7 @@ from torch.distributions import Bernoulli, Independent, Normal
 from pyface3d.face_models import load_face_model
 from pyface3d.geometry import rotation_from_axis_angle
 from pyface3d.losses import (
+    asymmetric_loss,
     binary_loss,
     chordal_loss,
     coefficient_loss,
@@ -107,3 +108,22 @@ def test_what_is_masked_does_not_count_even_if_it_is_not_finite():
     assert float(masked_mean(values.detach(), torch.zeros(2, dtype=torch.bool))) == 0
     coefficients = torch.tensor([[1.0, 2.0], [math.nan, 0.0]])
     assert float(coefficient_loss(coefficients, torch.zeros(2, 2), torch.tensor([True, False]))) == 2.5
+
+
+def test_too_little_costs_three_times_what_too_much_costs() -> None:
+    """By hand: truth 2 and -2, answers 1 beyond, 1 short, of the other sign, right; and a true 0, which has no side."""
+    truth = torch.tensor([[2.0, 2.0, -2.0, -2.0, 2.0, 0.0]])
+    found = torch.tensor([[3.0, 1.0, -3.0, 1.0, 2.0, 5.0]])
+    #                      1*1  3*1   1*1  3*9  0    0
+    assert float(asymmetric_loss(found, truth)) == pytest.approx((1 + 3 + 1 + 27) / 6)
+    assert float(asymmetric_loss(found, truth, over=2.0, under=0.0)) == pytest.approx(4 / 6)
+    rows = torch.cat([found, found + 100]), torch.cat([truth, truth])
+    assert float(asymmetric_loss(*rows, torch.tensor([True, False]))) == pytest.approx(32 / 6)
+
+
+def test_equal_costs_are_a_squared_distance() -> None:
+    torch.manual_seed(0)
+    found, truth = torch.randn(2, 5, 9, dtype=torch.float64)
+    equal = asymmetric_loss(found, truth, over=1.0, under=1.0)
+    torch.testing.assert_close(equal, coefficient_loss(found, truth))
+    assert torch.autograd.gradcheck(lambda values: asymmetric_loss(values, truth), (found.requires_grad_(),))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pyface3d.losses import relief_loss, relief_slope_loss
+from pyface3d.losses import height_normals, normal_angle_loss, relief_loss, relief_slope_loss
 
 
 def maps(seed=0, size=(2, 7, 9)):
@@ -102,3 +102,33 @@ def test_a_known_bump_on_a_plane_is_found_from_its_picture():
     assert float(relief_slope_loss(level, truth, everywhere)) < 0.05 * flat
     assert float(relief_loss(level, truth, everywhere)) < 0.05 * float(truth.mean()) + 1e-3
     assert math.isfinite(flat) and flat > 0.01
+
+
+def test_angle_of_normals_by_hand():
+    """A slope of 45 degrees beside a flat one: 1 - cos 45° everywhere; with pixels twice as large, of atan(1/2)."""
+    rising = torch.arange(5.0).expand(1, 5, 5).double()
+    flat, ones = torch.zeros_like(rising), torch.ones_like(rising)
+    assert float(normal_angle_loss(rising, flat, ones, 1.0)) == pytest.approx(1 - 2**-0.5, abs=1e-12)
+    assert float(normal_angle_loss(rising, flat, ones, 2.0)) == pytest.approx(1 - 2 / 5**0.5, abs=1e-12)
+    assert float(normal_angle_loss(rising, rising + 3.0, ones, 1.0)) == pytest.approx(0.0, abs=1e-12)
+    sideways = height_normals(rising, 1.0)[0, 0, 0]
+    assert sideways.tolist() == pytest.approx([-(2**-0.5), 0.0, 2**-0.5])  # leans away from where it rises
+
+
+def test_angle_of_normals_counts_by_the_least_of_three_pixels():
+    step = torch.zeros(1, 3, 3, dtype=torch.float64)
+    step[0, :, 2] = 1.0  # a step between the second and the third column
+    weight = torch.ones_like(step)
+    weight[0, :, 2] = 0.5
+    expected = (0.5 * 2 * (1 - 2**-0.5)) / (2 * 1.0 + 2 * 0.5)
+    assert float(normal_angle_loss(step, 0 * step, weight, 1.0)) == pytest.approx(expected, abs=1e-12)
+    assert float(normal_angle_loss(step, 0 * step, 0 * weight, 1.0)) == 0.0
+
+
+def test_gradient_of_the_angle():
+    generator = torch.Generator().manual_seed(0)
+    relief, truth = (torch.randn(2, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    weight = torch.rand(2, 4, 5, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda values: normal_angle_loss(values, truth, weight, 0.6), (relief.requires_grad_(),)
+    )

@@ -9,7 +9,7 @@ from original_networks import drawn_weights, key_table, recorded
 
 from pyface3d.errors import AssetError, InputError
 from pyface3d.networks import create_network, load_original, network_names
-from pyface3d.networks.extreme3d import BumpNet, ShapeRegressor, shape_input
+from pyface3d.networks.extreme3d import BumpJudge, BumpNet, ShapeRegressor, shape_input
 from pyface3d.networks.originals import find_networks, match_keys, own_shapes
 from pyface3d.networks.published import ORIGINALS
 
@@ -24,6 +24,7 @@ COUNTS = {
     "focus_unet": 34_528_769,
     "focus_iresnet50": 43_590_848,
     "extreme3d_bump_generator": 37_762_294,
+    "extreme3d_bump_discriminator": 12_911_040,
     "deca_e_flame": 25_848_108,
     "deca_e_detail": 25_737_408,
     "deca_d_detail": 1_773_345,
@@ -221,3 +222,28 @@ def test_training_heads_are_left_out() -> None:
     assert match.name == "tddfa_mb1" and match.left_out == ("module.fc_lm.weight", "module.fc_lm.bias")
     image = torch.randn(2, 3, 120, 120)
     torch.testing.assert_close(load_original("tddfa_mb1", state)(image), network(image))
+
+
+def test_a_narrower_bump_net_is_one_of_its_sizes() -> None:
+    """A quarter of the channels; a file of it fits with its sizes, and not without."""
+    torch.manual_seed(0)
+    state = create_network("extreme3d_bump_generator", channels=4).state_dict()
+    assert state["up_block8_4_mask.conv0.weight"].shape == (4, 8, 3, 3) and len(state) == 88
+    network = load_original("extreme3d_bump_generator", state, {"channels": 4})
+    assert network(torch.zeros(1, 3, 52, 52))[1].shape == (1, 1, 64, 64)
+    with pytest.raises(AssetError, match="missing"):
+        load_original("extreme3d_bump_generator", state)
+    with pytest.raises(InputError, match="cannot be made"):
+        load_original("extreme3d_bump_generator", state, {"wideness": 4})
+
+
+def test_judge_sees_the_whole_map() -> None:
+    """A changed corner changes every verdict's features only through 4 x 4 places of the last map: here, all of them."""
+    torch.manual_seed(0)
+    judge = BumpJudge().eval()
+    with torch.inference_mode():
+        flat = judge(torch.zeros(1, 1, 512, 512))
+        changed = torch.zeros(1, 1, 512, 512)
+        changed[..., :100, :100] = 1
+        moved = judge(changed)
+    assert flat.shape == (1, 1024) and float((moved - flat).abs().min()) > 0

@@ -7,11 +7,11 @@ _PROGRAM = """
 import sys
 for name in ("scipy", "cv2", "PIL", "h5py", "safetensors", "tensorboard", "tqdm", "tyro", "dlib", "matplotlib", "onnx"):
     sys.modules[name] = None  # importing it raises ImportError
-sys.path.insert(0, "scripts")
 import pyface3d.networks, pyface3d.losses
 import pyface3d.train.parts.export, pyface3d.train.parts.photos
 import pyface3d.train.loop, pyface3d.train.points.export, pyface3d.train.points.photos, pyface3d.train.imagenet
-import train_default_weights, train_part_weights
+import pyface3d.train.points.run, pyface3d.train.parts.run, pyface3d.train.relief.run, pyface3d.train.extreme3d.run
+import pyface3d.commands.train
 network = pyface3d.networks.create_network("face_points", size=32, features=8)
 import torch
 print(tuple(network(torch.rand(2, 3, 32, 32)).points.shape))

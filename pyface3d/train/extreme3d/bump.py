@@ -68,12 +68,13 @@ class BumpTask:
         image = recolour(image.float() / 255, rng).contiguous(memory_format=torch.channels_last)
         truth, face = in_map(output_from_relief(relief.float(), config.gain), config), in_map(face.float())
         mask, bump = (found[:, 0].float() for found in network(image))
-        weight, everywhere = face + config.outside * (1 - face), torch.ones_like(face)
+        reliefs_of, soft = (bump, truth, face + config.outside * (1 - face)), config.softness * _per_mm(config)
+        masks_of = mask, face, torch.ones_like(face)
         parts = {
-            "bump": relief_loss(bump, truth, weight),
-            "bump_slope": relief_slope_loss(bump, truth, weight),
-            "mask": config.mask * relief_loss(mask, face, everywhere),
-            "mask_slope": config.mask * relief_slope_loss(mask, face, everywhere),
+            "bump": relief_loss(*reliefs_of, soft),
+            "bump_slope": relief_slope_loss(*reliefs_of, softness=soft),
+            "mask": config.mask * relief_loss(*masks_of, config.softness),
+            "mask_slope": config.mask * relief_slope_loss(*masks_of, softness=config.softness),
         }
         if config.normals:
             found_mm, truth_mm = (relief_from_output(values, config.gain) for values in (bump, truth))
@@ -94,6 +95,12 @@ class BumpTask:
 def pitch_mm(config: BumpConfig) -> float:
     """About what a pixel covers on the face."""
     return _CROP_MM / config.size
+
+
+def _per_mm(config: BumpConfig) -> float:
+    """What the network's relief map changes by for a millimetre."""
+    ends = output_from_relief(torch.tensor([0.0, 1.0], dtype=torch.float64), config.gain)
+    return float(ends[1] - ends[0])
 
 
 def in_map(values: Tensor, config: BumpConfig | None = None) -> Tensor:

@@ -25,6 +25,8 @@ class BumpConfig(RunConfig):
         mask: weight of the mask's loss beside the relief's.
         outside: weight of pixels off the face, in the loss of the relief; 1 takes the mean over the whole map, as
             published.
+        softness: differences below it, in mm of relief and in the mask's unit, are rounded off, so that the loss is close
+            to squares where they are small (`losses.relief_loss`); 0, as published, rests long at the flat answer.
         normals: weight of the angle between normals (`losses.normal_angle_loss`).
         adversarial: weight of the discriminator's opinion; 0, as published, does without one.
         occluders: cover faces; what is hidden keeps its relief as the target.
@@ -43,6 +45,7 @@ class BumpConfig(RunConfig):
     gain: float = 1.25
     mask: float = 0.1
     outside: float = 0.1
+    softness: float = 0.5
     normals: float = 0.0
     adversarial: float = 0.0
     occluders: bool = True
@@ -56,7 +59,7 @@ class BumpConfig(RunConfig):
             raise InputError(f"channels and gain must be positive, got {self.channels} and {self.gain}")
         if self.adversarial and self.size != 500:
             raise InputError(f"the discriminator judges maps of 512 x 512: size must be 500, got {self.size}")
-        _check_weights(self, ("mask", "outside", "normals", "adversarial"))
+        _check_weights(self, ("mask", "outside", "softness", "normals", "adversarial"))
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ PUBLISHED: Mapping[type[RunConfig], Mapping[str, Any]] = {
         "ema": 0.0,
         "gain": 1.0,
         "outside": 1.0,
+        "softness": 0.0,
     },
     # Tran et al. 2017. Their rate falls where the loss rests; here at fixed shares of the schedule.
     ShapeConfig: {
