@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,7 @@ from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.config import RunConfig
 from pyface3d.train.flags import read_config
 from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training
-from pyface3d.train.samples import FaceSource, Render, render_many
+from pyface3d.train.samples import Render, Source, render_many
 
 if TYPE_CHECKING:
     from pyface3d.io.weights import Asset
@@ -64,7 +64,7 @@ def note_command(folder: Path, command: str) -> None:
 def run(
     args: argparse.Namespace,
     trainer: Trainer,
-    source: FaceSource,
+    source: Source,
     device: str,
     state: dict[str, Any] | None,
 ) -> None:
@@ -76,10 +76,10 @@ def run(
     run_training(trainer, source, args.out, workers=workers_of(args, device), pace=pace_of(args))
 
 
-def render_validation(args: argparse.Namespace, source: FaceSource, render: Render) -> tuple[Any, Any]:
+def render_validation(args: argparse.Namespace, source: Source, render: Render) -> tuple[Any, Any]:
     """The fixed synthetic samples to measure on, always with occluders and on the CPU, and the sampler of them."""
     seed = source.seed + VALIDATION_SEED
-    sampler = replace(source, seed=seed, options={**source.options, "occluders": True})()
+    sampler = source.with_occluders(seed)()
     at_once = 32 if source.size <= _LARGE_PX else 8
     return render_many(render, sampler, args.validation, at_once), sampler
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -59,6 +59,22 @@ Render = Callable[[Any, int, int], SampleSet]
 """``render(sampler, start, count)``: samples ``start`` to ``start + count``; a function of a module, to be sent."""
 
 
+class Source(Protocol):
+    """Makes a sampler where it is used; to be sent."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def __call__(self) -> Any: ...
+
+    def with_occluders(self, seed: int) -> Source:
+        """The same with another seed, and occluders before the faces: what is measured on."""
+        ...
+
+
 @dataclass(frozen=True)
 class FaceSource:
     """Makes the sampler of synthetic faces where it is used: in this process or in rendering ones.
@@ -74,6 +90,9 @@ class FaceSource:
     seed: int
     device: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_occluders(self, seed: int) -> FaceSource:
+        return replace(self, seed=seed, options={**self.options, "occluders": True})
 
     def __call__(self) -> Any:
         from pyface3d.data.synthetic.engine import SyntheticFaces

@@ -238,7 +238,7 @@ def test_a_narrower_bump_net_is_one_of_its_sizes() -> None:
 
 
 def test_judge_sees_the_whole_map() -> None:
-    """A changed corner changes every verdict's features only through 4 x 4 places of the last map: here, all of them."""
+    """What changes in a corner changes every verdict."""
     torch.manual_seed(0)
     judge = BumpJudge().eval()
     with torch.inference_mode():

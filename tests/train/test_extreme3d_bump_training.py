@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from pyface3d.convert.checkpoints import load_network
 from pyface3d.errors import AssetError, InputError
@@ -26,7 +25,7 @@ SMALL = BumpConfig(steps=6, batch=4, size=SIZE, channels=4, reuse=2, pool=3, war
 
 
 class Discs:
-    """Discs as faces with pits on them, lit from above, before black."""
+    """Grey discs as faces, raised where they are red, before black."""
 
     def batch(self, start, count):
         images, maps, faces = zip(*(self._one(np.random.default_rng([5, i])) for i in range(start, start + count)))
@@ -36,13 +35,9 @@ class Discs:
         axis = torch.arange(SIZE) + 0.5
         x, y, radius = rng.uniform((20, 20, 14), (32, 32, 20))
         face = (axis[None] - x) ** 2 + (axis[:, None] - y) ** 2 < radius**2
-        relief = torch.zeros(SIZE, SIZE)
-        for u, v, width in rng.uniform((16, 16, 2), (36, 36, 4), (3, 3)):
-            pit = torch.exp(-((axis[None] - u) ** 2 + (axis[:, None] - v) ** 2) / (2 * width**2)).float()
-            relief -= 3.0 * pit
-        down = functional.pad(relief[1:] - relief[:-1], (0, 0, 0, 1))
-        light = face * (0.5 + 0.4 * down).clamp(0.05, 1)
-        return (light * 255).byte().expand(3, -1, -1), relief * face, face
+        raised = face & ((axis[None] - x - 4) ** 2 + (axis[:, None] - y) ** 2 < 9**2)
+        image = (torch.stack([face, face & ~raised, face & ~raised]) * 200).byte()
+        return image, 4.0 * raised, face
 
 
 def render(sampler, start, count):
@@ -158,14 +153,14 @@ def test_judge_and_network_teach_only_their_own():
 
 
 def test_learns_relief_and_mask_by_heart():
-    config = BumpConfig(steps=80, batch=4, size=SIZE, channels=4, warm_up=5, ema=0.9, learning_rate=2e-3, clip=5.0)
+    config = BumpConfig(steps=60, batch=4, size=SIZE, channels=8, warm_up=5, ema=0.9, learning_rate=2e-3, clip=5.0)
     trainer, samples = make_trainer(config), Discs().batch(0, 4)
     before = bump_figures(*reliefs(trainer.averaged_copy(), samples.image, config), samples)
     parts = [trainer.train_step(samples) for _ in range(config.steps)]
     after = bump_figures(*reliefs(trainer.averaged_copy(), samples.image, config), samples)
     assert parts[-1]["total"] < parts[0]["total"] / 4
     assert after["mask_iou"] > 0.8 > before["mask_iou"]
-    assert after["mae"] < 0.7 * after["flat_mae"] and after["likeness"] > 0.5
+    assert after["mae"] < 0.5 * after["flat_mae"] and after["likeness"] > 0.7
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):

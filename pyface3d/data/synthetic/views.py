@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,31 @@ def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128,
     The crop is a square about the box of the person's 68 points in the picture: ``framing.margin`` times as large as
     the box, then jittered as the box of a real detector is.
     """
-    drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(people.verts)
+    points = label_points(people.model)
+
+    def outlined(flat: Tensor, rotation: Tensor) -> Tensor:
+        outline = points.outline(flat, rotation)
+        return flat.gather(1, outline[..., None].expand(-1, -1, 2))
+
+    return views_of(rngs, points.of(people.verts)[:, : points.num_outline], size, framing, outlined)
+
+
+def views_of(
+    rngs: list[np.random.Generator],
+    verts: Tensor,
+    size: int,
+    framing: Framing,
+    outlined: Callable[[Tensor, Tensor], Tensor] = lambda flat, rotation: flat,
+) -> Views:
+    """Views of heads by the points that their crops are cut about.
+
+    Args:
+        rngs: one generator per sample, made with ``STAGE``.
+        verts: (B, N, 3) mm, model frame; the first 68 are the iBUG points.
+        size, framing: of the crop.
+        outlined: which of the points in the picture, (B, N, 2) as X / Z and Y / Z, bound the crop, for a rotation.
+    """
+    drawn = torch.from_numpy(np.stack([_draw(rng) for rng in rngs])).to(verts)
     yaw, pitch, roll, distance, aside, below, side, shift_x, shift_y = drawn.unbind(1)
     roll, side, shift_x, shift_y = (
         value * share for value, share in zip((roll, side, shift_x, shift_y), (framing.roll, *[framing.jitter] * 3))
@@ -119,15 +144,12 @@ def draw_views(rngs: list[np.random.Generator], people: People, size: int = 128,
     ray = rotation_to_ray(torch.stack([aside.tan(), below.tan()], 1))
     rotation = _product(ray, rotation_from_euler(yaw, pitch, roll))
 
-    points = label_points(people.model)
-    verts = points.of(people.verts)[:, : points.num_outline]
     middle = verts[:, :68].mean(1)
     where = ray[:, :, 2] * distance[:, None]
     translation = where - (rotation * middle[:, None]).sum(-1)
     camera_points = verts @ rotation.mT + translation[:, None]
     flat = camera_points[..., :2] / camera_points[..., 2:]
-    outline = points.outline(flat, rotation)
-    flat = flat.gather(1, outline[..., None].expand(-1, -1, 2))
+    flat = outlined(flat, rotation)
     low, high = flat.amin(1), flat.amax(1)
 
     width = framing.margin * (high - low).amax(1) * side.exp()

@@ -28,7 +28,7 @@ from pyface3d.geometry.bump_maps import (
 )
 from pyface3d.io.atomic import atomic_file
 from pyface3d.io.images import write_png
-from pyface3d.networks.extreme3d import NUM_SHAPES, BumpNet, ShapeRegressor, bump_input, shape_input
+from pyface3d.networks.extreme3d import BumpNet, ShapeRegressor, bump_input, shape_input
 from pyface3d.networks.published import ORIGINALS
 from pyface3d.systems.extreme3d.foundation import HALF_PIXEL
 from pyface3d.systems.extreme3d.geometry_only import Case
@@ -44,7 +44,7 @@ class Extreme3dNetworks:
 
     def gives_identity_of(self, model: FaceModel) -> bool:
         """Whether the shape network is at hand and its coefficients are those of ``model``."""
-        return self.shape is not None and model.identity_dim == NUM_SHAPES
+        return self.shape is not None and model.identity_dim == self.shape.shapes
 
     @torch.inference_mode()
     def relief(self, crop: NDArray[np.uint8], gain: float = ORIGINAL_GAIN) -> Relief:
@@ -56,7 +56,9 @@ class Extreme3dNetworks:
 
     @torch.inference_mode()
     def coefficients(self, crop: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """Shape and texture coefficients (99,) each of the Basel Face Model, σ units, of a crop (500, 500, 3).
+        """Shape and texture coefficients, σ units, of a crop (500, 500, 3).
+
+        (99,) each of the Basel Face Model by the published weights; what else the network was trained for.
 
         Raises:
             AssetError: the weights of the shape network are not at hand.
@@ -64,7 +66,7 @@ class Extreme3dNetworks:
         if self.shape is None:
             raise AssetError(f"no shape coefficients: {_where('extreme3d_shape')}; or fit the identity to landmarks")
         answer = self.shape(shape_input(self._picture(crop)))[0].double().cpu()
-        return answer[:NUM_SHAPES].clone(), answer[NUM_SHAPES:].clone()
+        return answer[: self.shape.shapes].clone(), answer[self.shape.shapes :].clone()
 
     def predict(self, image: NDArray[np.uint8], points: NDArray[np.floating], head: object = None) -> ReliefPrediction:
         """Relief of a face with landmarks (68, 2) px, as our own network gives it: for a chart of any head.

@@ -25,8 +25,8 @@ class BumpConfig(RunConfig):
         mask: weight of the mask's loss beside the relief's.
         outside: weight of pixels off the face, in the loss of the relief; 1 takes the mean over the whole map, as
             published.
-        softness: differences below it, in mm of relief and in the mask's unit, are rounded off, so that the loss is close
-            to squares where they are small (`losses.relief_loss`); 0, as published, rests long at the flat answer.
+        softness: differences below it, in mm of relief and in the mask's unit, are rounded off (`losses.relief_loss`),
+            so that the loss is close to squares; 0, as published, rests long at the flat answer.
         normals: weight of the angle between normals (`losses.normal_angle_loss`).
         adversarial: weight of the discriminator's opinion; 0, as published, does without one.
         occluders: cover faces; what is hidden keeps its relief as the target.

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyface3d.errors import InputError
-from pyface3d.networks import create_network
+from pyface3d.networks.extreme3d import ShapeRegressor
 from pyface3d.train import command
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
+from pyface3d.train.config import RunConfig
 from pyface3d.train.extreme3d.bump import BumpPair, BumpTask, bump_figures, reliefs
 from pyface3d.train.extreme3d.bump_samples import render_bumps
 from pyface3d.train.extreme3d.config import PUBLISHED, BumpConfig, ShapeConfig
+from pyface3d.train.extreme3d.model_faces import ModelSource, render_models
 from pyface3d.train.extreme3d.shape import (
     ShapeTask,
     coefficients,
@@ -25,8 +27,12 @@ from pyface3d.train.extreme3d.shape import (
     start_network,
 )
 from pyface3d.train.loop import Trainer
-from pyface3d.train.samples import FaceSource
+from pyface3d.train.samples import FaceSource, Render
 
+if TYPE_CHECKING:
+    from pyface3d.face_models import FaceModel
+
+OUR_MODEL = "head"
 BUMP, JUDGE, SHAPE = "extreme3d_bump_generator", "extreme3d_bump_discriminator", "extreme3d_shape"
 
 
@@ -59,13 +65,13 @@ def train_bump(args: argparse.Namespace) -> None:
 def train_shape(args: argparse.Namespace) -> None:
     config, device, state = command.begin(args, ShapeConfig, _recipe(args, ShapeConfig))
     source = shape_source(args, config, device)
-    validation, sampler = command.render_validation(args, source, render_heads)
+    validation, sampler = command.render_validation(args, source, _shape_render(config))
     torch.manual_seed(config.seed)
-    network = create_network(SHAPE, shapes=sampler.model.identity_dim, textures=0)
+    network = ShapeRegressor(**_shape_sizes(config, sampler.model))
     start_network(network, validation)
     if args.init and state is None:
         command.fill(network, start_weights(args.init, SHAPE), args.init.name)
-    trainer = Trainer(network, ShapeTask(config, render_heads, validation), device)
+    trainer = Trainer(network, ShapeTask(config, _shape_render(config), validation), device)
     command.run(args, trainer, source, device, state)
 
 
@@ -77,11 +83,23 @@ def bump_source(args: argparse.Namespace, config: BumpConfig, device: str) -> Fa
     return FaceSource(args.assets, config.size, config.seed, device, options)
 
 
-def shape_source(args: argparse.Namespace, config: ShapeConfig, device: str) -> FaceSource:
+def shape_source(args: argparse.Namespace, config: ShapeConfig, device: str) -> FaceSource | ModelSource:
+    """Rich people where coefficients of ``head`` are wanted; else faces of the model itself, which alone are exact."""
+    if config.model != OUR_MODEL:
+        return ModelSource(config.model, args.assets, config.size, config.seed, device, config.occluders)
     from pyface3d.data.synthetic.views import EXTREME3D
 
     options = {"occluders": config.occluders, "framing": EXTREME3D, "empty": 0.0}
     return FaceSource(args.assets, config.size, config.seed, device, options)
+
+
+def _shape_render(config: ShapeConfig) -> Render:
+    return render_heads if config.model == OUR_MODEL else render_models
+
+
+def _shape_sizes(config: ShapeConfig, model: FaceModel) -> dict[str, int]:
+    """Synthetic people's colours are none of ``head``'s albedo."""
+    return {"shapes": model.identity_dim, "textures": 0 if config.model == OUR_MODEL else model.albedo_dim}
 
 
 def start_weights(path: Path, name: str, prefix: str = "") -> Mapping[str, Tensor]:
@@ -120,11 +138,12 @@ def export_shape(args: argparse.Namespace) -> None:
     from pyface3d.train.extreme3d.export import stored_weights
 
     config, weights = command.averaged_run(args, ShapeConfig)
-    validation, sampler = command.render_validation(args, shape_source(args, config, "cpu"), render_heads)
-    sizes = {"shapes": sampler.model.identity_dim, "textures": 0}
+    source = shape_source(args, config, "cpu")
+    validation, sampler = command.render_validation(args, source, _shape_render(config))
+    sizes = _shape_sizes(config, sampler.model)
     network: Any = load_original(SHAPE, stored_weights(weights), sizes)
     metrics = shape_figures(coefficients(network, validation.image), validation, network.shapes)
-    _write(args, config, SHAPE, weights, sizes, metrics)
+    _write(args, config, SHAPE, weights, sizes, metrics, config.model)
 
 
 def _write(
@@ -134,13 +153,15 @@ def _write(
     weights: Mapping[str, Tensor],
     sizes: Mapping[str, Any],
     metrics: Mapping[str, float],
+    model: str = OUR_MODEL,
 ) -> None:
     from pyface3d.train.extreme3d.export import write_network
 
     details = command.card_details(args, config, {"synthetic": metrics})
+    details["config"]["model"] = Path(model).name  # where it lay on one machine is of no use
     asset = write_network(args.export, name, weights, sizes, command.material(args.assets), details)
     command.say_exported(asset, metrics)
 
 
-def _recipe(args: argparse.Namespace, kind: type[nn.Module] | type) -> Mapping[str, Any]:
+def _recipe(args: argparse.Namespace, kind: type[RunConfig]) -> Mapping[str, Any]:
     return PUBLISHED[kind] if args.recipe == "published" else {}

@@ -43,7 +43,7 @@ def face_source(args: argparse.Namespace, config: PartsConfig, device: str) -> F
     # No empty crops: the network is only asked where a face was detected. Later shots are framed closer than they were
     # rendered; so much wider, the median crop is as wide as the product's.
     framing = replace(PARTS, margin=_WIDER * PARTS.margin)
-    options = {"occluders": config.occluders, "empty": 0.0, "framing": framing}
+    options = {"occluders": config.occluders, "empty": 0.0, "framing": framing, "hard": config.hard}
     return FaceSource(args.assets, config.size, config.seed, device, options)
 
 
