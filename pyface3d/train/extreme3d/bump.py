@@ -37,6 +37,10 @@ class BumpPair(nn.Module):
     def __init__(self, config: BumpConfig) -> None:
         super().__init__()
         self.Gnet = BumpNet(config.channels)
+        if config.flat_start:
+            for last in (self.Gnet.last_alt, self.Gnet.last_alt_mask):
+                for parameter in last.parameters():
+                    nn.init.zeros_(parameter)
         if config.adversarial:
             self.Dnet = BumpJudge()
 

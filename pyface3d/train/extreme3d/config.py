@@ -27,6 +27,7 @@ class BumpConfig(RunConfig):
             published.
         softness: differences below it, in mm of relief and in the mask's unit, are rounded off (`losses.relief_loss`),
             so that the loss is close to squares; 0, as published, rests long at the flat answer.
+        flat_start: begin with no relief and an undecided mask; the published network begins anywhere.
         normals: weight of the angle between normals (`losses.normal_angle_loss`).
         adversarial: weight of the discriminator's opinion; 0, as published, does without one.
         occluders: cover faces; what is hidden keeps its relief as the target.
@@ -46,6 +47,7 @@ class BumpConfig(RunConfig):
     mask: float = 0.1
     outside: float = 0.1
     softness: float = 0.5
+    flat_start: bool = True
     normals: float = 0.0
     adversarial: float = 0.0
     occluders: bool = True
@@ -114,6 +116,7 @@ PUBLISHED: Mapping[type[RunConfig], Mapping[str, Any]] = {
         "gain": 1.0,
         "outside": 1.0,
         "softness": 0.0,
+        "flat_start": False,
     },
     # Tran et al. 2017. Their rate falls where the loss rests; here at fixed shares of the schedule.
     ShapeConfig: {

@@ -18,7 +18,6 @@ from pyface3d.train.config import RunConfig
 from pyface3d.train.extreme3d.bump import BumpPair, BumpTask, bump_figures, reliefs
 from pyface3d.train.extreme3d.bump_samples import render_bumps
 from pyface3d.train.extreme3d.config import PUBLISHED, BumpConfig, ShapeConfig
-from pyface3d.train.extreme3d.model_faces import ModelSource, render_models
 from pyface3d.train.extreme3d.shape import (
     ShapeTask,
     coefficients,
@@ -27,7 +26,7 @@ from pyface3d.train.extreme3d.shape import (
     start_network,
 )
 from pyface3d.train.loop import Trainer
-from pyface3d.train.samples import FaceSource, Render
+from pyface3d.train.samples import FaceSource, Render, Source
 
 if TYPE_CHECKING:
     from pyface3d.face_models import FaceModel
@@ -83,9 +82,11 @@ def bump_source(args: argparse.Namespace, config: BumpConfig, device: str) -> Fa
     return FaceSource(args.assets, config.size, config.seed, device, options)
 
 
-def shape_source(args: argparse.Namespace, config: ShapeConfig, device: str) -> FaceSource | ModelSource:
+def shape_source(args: argparse.Namespace, config: ShapeConfig, device: str) -> Source:
     """Rich people where coefficients of ``head`` are wanted; else faces of the model itself, which alone are exact."""
     if config.model != OUR_MODEL:
+        from pyface3d.train.extreme3d.model_faces import ModelSource  # face models in files need more than torch
+
         return ModelSource(config.model, args.assets, config.size, config.seed, device, config.occluders)
     from pyface3d.data.synthetic.views import EXTREME3D
 
@@ -94,7 +95,11 @@ def shape_source(args: argparse.Namespace, config: ShapeConfig, device: str) -> 
 
 
 def _shape_render(config: ShapeConfig) -> Render:
-    return render_heads if config.model == OUR_MODEL else render_models
+    if config.model == OUR_MODEL:
+        return render_heads
+    from pyface3d.train.extreme3d.model_faces import render_models
+
+    return render_models
 
 
 def _shape_sizes(config: ShapeConfig, model: FaceModel) -> dict[str, int]:
