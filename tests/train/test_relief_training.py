@@ -129,10 +129,10 @@ def test_mirroring_keeps_heights():
 
 
 def test_clay_of_a_plane_is_even_and_a_slope_is_brighter_towards_the_light():
-    plane = clay(torch.zeros(1, 8, 8))
+    plane = clay(torch.zeros(1, 8, 8), 1.0)
     assert plane.shape == (1, 3, 8, 8) and int(plane.max()) == int(plane.min())
     rising = torch.arange(8.0).expand(1, 8, 8) * 0.2  # its normal leans to the left, where the light is
-    assert int(clay(rising)[0, 0, 4, 4]) > int(plane[0, 0, 4, 4]) > int(clay(-rising)[0, 0, 4, 4])
+    assert int(clay(rising, 1.0)[0, 0, 4, 4]) > int(plane[0, 0, 4, 4]) > int(clay(-rising, 1.0)[0, 0, 4, 4])
 
 
 def test_configuration_survives_a_checkpoint():
