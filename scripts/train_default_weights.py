@@ -4,4 +4,5 @@ import sys
 
 from pyface3d.cli import main
 
-sys.exit(main(["train", "landmarks", *sys.argv[1:]]))
+if __name__ == "__main__":  # rendering processes read this file too
+    sys.exit(main(["train", "landmarks", *sys.argv[1:]]))

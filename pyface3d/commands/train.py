@@ -137,14 +137,13 @@ def main(arguments: Sequence[str]) -> int:
 def _named(arguments: Sequence[str]) -> tuple[str, ...] | None:
     """The network that a command line begins with; None where it asks what there is."""
     words = tuple(arguments[:2])
-    if not words or words[0] in ("-h", "--help"):
-        return None
     found = next((name for name in TRAININGS if words[: len(name)] == name), None)
+    if found is None and (not words or {"-h", "--help"} & set(words)):
+        return None
     if found is None:
         known = [" ".join(name) for name in TRAININGS]
-        close = difflib.get_close_matches(" ".join(words), known, 1) or [
-            name for name in known if name.split()[0] == words[0]
-        ]
+        close = [name for name in known if name.split()[0] == words[0]]
+        close = close or difflib.get_close_matches(" ".join(words), known, 1)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(known)}"
         raise UsageError(f"no network is called {' '.join(words)!r}; {hint}")
     return found

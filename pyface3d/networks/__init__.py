@@ -68,8 +68,8 @@ def create_network(name: str, **sizes: Any) -> nn.Module:
     return network
 
 
-def load_original(name: str, state_dict: Mapping[str, Tensor]) -> nn.Module:
+def load_original(name: str, state_dict: Mapping[str, Tensor], sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """A network with the weights of a published file; see :func:`pyface3d.networks.originals.load_original`."""
     from pyface3d.networks import originals
 
-    return originals.load_original(name, state_dict)
+    return originals.load_original(name, state_dict, sizes)

@@ -73,7 +73,9 @@ def test_every_key_of_the_published_file_has_a_place(shared_data: Path, name: st
     assert match.num_wrong == 0, match.report()
     assert not match.beside
     assert all(".fc_lm." in key or key.endswith((".spynet.mean", ".spynet.std")) for key in match.left_out)
-    assert set(match.keys) == set(own_shapes(name))
+    lacking = set(own_shapes(name)) - set(match.keys)
+    assert all(key.endswith("num_batches_tracked") for key in lacking)
+    assert not lacking or name == "extreme3d_bump_discriminator"  # written before torch counted batches
     assert [found.name for found in find_networks(table)] == [name]
 
 

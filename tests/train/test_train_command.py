@@ -43,6 +43,8 @@ def test_the_list_of_networks(capsys):
     assert main(["train", "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(" ".join(name) in shown for name in TRAININGS) and "examples" in shown
+    assert main(["train", "extreme3d", "--help"]) == 0
+    assert capsys.readouterr().out == shown
     assert main(["train"]) == 2
 
 
