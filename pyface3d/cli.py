@@ -21,7 +21,7 @@ COMMANDS = {
     "segment": "masks of the visible face and its parts (PNG), with a report",
     "demo": "run the whole path on a bundled portrait and its half-hidden version",
     "view": "look at a GLB, PLY or OBJ file in the browser, expressions on sliders",
-    "prepare": "landmarks of photos as files (.npy, .pts, .csv), by our network, dlib or 3DDFA_V2",
+    "prepare": "landmarks of photos as files; aligned crops, occluders with masks, training sets",
     "train": "train our networks, or those of Extreme 3D Faces, on synthetic faces",
     "evaluate": "measure landmarks, detection, masks and geometry against known answers",
     "convert": "files of the original systems (checkpoints) into ours; nothing in them is run",

@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 
 from pyface3d.detect.crops import check_landmarks
 from pyface3d.errors import InputError
+from pyface3d.io.arrays import load_npy
 from pyface3d.io.atomic import atomic_file
 
 _MAX_BYTES = 512 * 2**20  # a list of 10^6 rows of 68 points fits
 _MAX_ONE_FACE_BYTES = 2**20
 _SIZES = (5, 68)
+_READ_SUFFIXES = (".npy", ".pts", ".txt", ".csv")
 
 
 def read_landmarks(
@@ -51,7 +53,7 @@ def read_landmarks(
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return _shifted(_from_npy(path), 0.0, first_pixel, path)
-    if suffix not in (".pts", ".txt", ".csv"):
+    if suffix not in _READ_SUFFIXES:
         raise InputError(f"{path} must end in .pts, .txt, .csv or .npy to be read as landmarks")
     text = _read_text(path)
     if _is_list(text):
@@ -64,6 +66,19 @@ def read_landmarks(
             raise InputError(f"{path} has no points between braces; export the annotation again")
         return _shifted(_from_lines(body.group(1), path), 1.0, first_pixel, path)
     return _shifted(_from_lines(text, path), 0.0, first_pixel, path)
+
+
+def read_landmarks_of(picture: Path, folder: Path) -> NDArray[np.float32]:
+    """The landmarks that a folder has of a picture, (68, 2) or (5, 2) px.
+
+    Raises:
+        InputError: it has none, or they cannot be read.
+    """
+    for suffix in _READ_SUFFIXES:
+        path = folder / f"{picture.stem}{suffix}"
+        if path.is_file():
+            return read_landmarks(path, picture.name)
+    raise InputError(f"{picture} has no landmarks in {folder} ({picture.stem}.npy, .pts, .txt or .csv)")
 
 
 def read_landmark_list(
@@ -79,6 +94,31 @@ def read_landmark_list(
     """
     path = Path(path)
     return _parse_list(_read_text(path), path, first_pixel)
+
+
+def read_landmark_rows(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """The rows of a list as `read_landmark_list` gives them, and what is wrong with those that cannot be read.
+
+    Returns:
+        (68, 2) or (5, 2) float32 px by picture name; and by "FILE line N" the message of each bad line, a name that
+        stands there twice among them.
+
+    Raises:
+        InputError: the file is missing or is not text.
+    """
+    path = Path(path)
+    rows: dict[str, NDArray[np.float32]] = {}
+    problems: dict[str, str] = {}
+    for number, line in _filled_lines(_read_text(path)):
+        where = f"{path} line {number}"
+        try:
+            name, points = _parse_row(line, where, None)
+            if name in rows:
+                raise InputError(f"{where} lists {name} again; remove one of the two lines")
+            rows[name] = points
+        except InputError as error:
+            problems[where] = str(error)
+    return rows, problems
 
 
 def write_landmarks(path: str | os.PathLike[str], points: NDArray[np.floating]) -> None:
@@ -140,18 +180,23 @@ def _is_list(text: str) -> bool:
 
 
 def _parse_list(text: str, path: Path, first_pixel: float | None) -> dict[str, NDArray[np.float32]]:
-    rows: dict[str, NDArray[np.float32]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, *values = _fields(line)
-        if len(values) not in {2 * size for size in _SIZES}:
-            raise InputError(f"{path} line {number} must hold a name and 10 or 136 numbers, got {len(values)} numbers")
-        where = f"{path} line {number}"
-        rows[name] = _shifted(_numbers(values, where).reshape(-1, 2), 0.0, first_pixel, where)
+    rows = dict(_parse_row(line, f"{path} line {number}", first_pixel) for number, line in _filled_lines(text))
     if not rows:
         raise InputError(f"{path} holds no landmarks; give a file with at least one row")
     return rows
+
+
+def _filled_lines(text: str) -> list[tuple[int, str]]:
+    """Lines by number from 1, without empty ones and comments."""
+    lines = enumerate(text.splitlines(), 1)
+    return [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _parse_row(line: str, where: str, first_pixel: float | None) -> tuple[str, NDArray[np.float32]]:
+    name, *values = _fields(line)
+    if len(values) not in {2 * size for size in _SIZES}:
+        raise InputError(f"{where} must hold a name and 10 or 136 numbers, got {len(values)} numbers")
+    return name, _shifted(_numbers(values, where).reshape(-1, 2), 0.0, first_pixel, where)
 
 
 def _pick(rows: Mapping[str, NDArray[np.float32]], image_name: str | None, path: Path) -> NDArray[np.float32]:
@@ -181,7 +226,7 @@ def _from_npy(path: Path) -> NDArray[np.float64]:
         size = path.stat().st_size
         if size > _MAX_ONE_FACE_BYTES:
             raise InputError(f"{path} is too long for the landmarks of one face; give one file per face")
-        points = _load_npy(path.read_bytes())
+        points = load_npy(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, TypeError, SyntaxError, MemoryError, OverflowError) as error:
@@ -196,22 +241,6 @@ def _from_npy(path: Path) -> NDArray[np.float64]:
     if points.dtype.kind not in "fiu":
         raise InputError(f"{path} must hold real numbers, got {points.dtype}")
     return points[:, :2].astype(np.float64)
-
-
-def _load_npy(content: bytes) -> NDArray[np.generic]:
-    """The array of an .npy file whose stated size fits its length; pickled objects are refused."""
-    stream = BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"format {version} is not read")
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, _, dtype = read_header[version](stream)
-    if dtype.hasobject or any(side < 0 for side in shape):
-        raise ValueError("it holds objects")
-    if int(np.prod(shape, dtype=object)) * dtype.itemsize != len(content) - stream.tell():
-        raise ValueError("its length is not what its header says")
-    stream.seek(0)
-    return np.load(stream, allow_pickle=False)
 
 
 def _read_text(path: Path) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyface3d.errors import InputError
+from pyface3d.io.arrays import read_npy
 from pyface3d.io.matlab import read_matlab
 
 NUM_LANDMARKS = 68
@@ -63,10 +64,9 @@ def _content(path: Path) -> dict[str, NDArray[Any]]:
     if path.suffix == ".mat":
         fields = read_matlab(path, "landmarks")
         return {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
+    if path.suffix == ".npy":
+        return {"": read_npy(path)}
     try:
-        # Mapped, so that the length the header states is checked against the file's before anything is allocated.
-        if path.suffix == ".npy":
-            return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged file raises whatever zipfile or numpy stumble over

@@ -19,6 +19,18 @@ def encode_png(image: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
+def encode_picture(image: NDArray[np.uint8], name: str) -> bytes:
+    """The bytes of a file called ``name`` for ``image`` (H, W, 3) uint8 sRGB: JPEG of quality 95 without smaller
+    chroma where the name ends in .jpg or .jpeg, else PNG."""
+    from PIL import Image
+
+    if not name.lower().endswith((".jpg", ".jpeg")):
+        return encode_png(image)
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(stream, format="JPEG", quality=95, subsampling=0)
+    return stream.getvalue()
+
+
 def reduced(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     """The picture with its longer side brought down to ``longest`` px by area averaging; as it is when not longer."""
     from PIL import Image

@@ -129,8 +129,8 @@ def test_bad_files_are_named(truths: Path, tmp_path: Path) -> None:
         read_landmark_arrays(tmp_path / "few.npy", 6)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "few.npy").read_bytes()[:500])
     np.savez(tmp_path / "objects.npz", a=np.array([None] * 6))
-    for name, what in [("cut.npy", "cannot read"), ("objects.npz", "cannot read"), ("no.npy", "does not exist")]:
-        with pytest.raises(InputError, match=f"{what}|{name}"):
+    for name, what in [("cut.npy", "its length is not"), ("objects.npz", "cannot read"), ("no.npy", "does not exist")]:
+        with pytest.raises(InputError, match=rf"{name}.*{what}|{what}.*{name}"):
             read_landmark_arrays(tmp_path / name, 6)
     with pytest.raises(InputError, match="must end in"):
         read_landmark_arrays(tmp_path / "a.txt", 6)
