@@ -124,7 +124,7 @@ def dense_face(
     inside = fragments.mask & (interpolate(kept[None, :, None].to(verts_camera), fragments, topology)[..., 0] > 0.5)
     normals = vertex_normals(verts_camera[None], topology)[0]
     smooth = functional.normalize(interpolate(normals[None], fragments, topology), dim=-1)
-    positions = _rounded(verts_camera, normals, fragments, topology)
+    positions = rounded_points(verts_camera, normals, fragments, topology)
     relief = render_texture(bump[None, ..., None].to(verts_camera), fragments, topology)[..., 0]
     raised = bump_normals(positions, smooth, relief, inside, max_gap_mm=_GAP_MM)
     grid = dense_mesh(fragments, mask=inside, focal=window.focal, principal_point=window.center)
@@ -141,8 +141,12 @@ def dense_face(
     )
 
 
-def _rounded(verts: Tensor, normals: Tensor, fragments: Fragments, topology: Topology) -> Tensor:
-    """The point under every pixel, (1, H, W, 3): on its triangle, then towards the tangent planes of the corners."""
+def rounded_points(verts: Tensor, normals: Tensor, fragments: Fragments, topology: Topology) -> Tensor:
+    """The point under every pixel, (1, H, W, 3): on its triangle, then towards the tangent planes of the corners.
+
+    Args:
+        verts, normals: (V, 3) mm and unit, in one frame; ``fragments`` of them, B = 1, and ``topology``.
+    """
     row, column = fragments.mask[0].nonzero(as_tuple=True)
     corners = topology.faces.long()[fragments.face_index[0, row, column].long()]
     share = fragments.barycentrics[0, row, column][..., None]

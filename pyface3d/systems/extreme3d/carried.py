@@ -1,4 +1,4 @@
-"""A default fit carried into the crop, and relief along the normal turned into relief along the camera's axis."""
+"""A default fit carried into the crop, and relief along the normal as relief along the camera's axis."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pyface3d.fit.texture_areas import face_areas
 from pyface3d.geometry.bump_maps import CROP_SIZE
 from pyface3d.ops import interpolate, vertex_normals
 from pyface3d.reconstruction import Reconstruction
+from pyface3d.surface_detail import rounded_points
 from pyface3d.systems.extreme3d.foundation import Foundation, build_foundation
 from pyface3d.systems.extreme3d.geometry_only import Placed
 from pyface3d.systems.extreme3d.relief import Relief
@@ -80,6 +81,19 @@ def relief_along_normal(foundation: Foundation, mm: Tensor) -> Tensor:
     normals = vertex_normals(foundation.verts_camera[None], foundation.topology)[0]
     cosine = -functional.normalize(_at_pixels(foundation, normals), dim=-1)[..., 2]
     return torch.where(foundation.fragments.mask[0], mm * cosine.clamp_min(0), 0.0)
+
+
+def rounding(foundation: Foundation) -> Tensor:
+    """Relief along the camera's axis, (H, W) mm, that makes the foundation's flat triangles round: else the pixels of
+    a mesh with edges of some millimetres show its triangles. 0 at the vertices, and where the surface turns away."""
+    verts, fragments = foundation.verts_camera, foundation.fragments
+    normals = vertex_normals(verts[None], foundation.topology)[0]
+    towards = -(normals * functional.normalize(verts, dim=-1)).sum(-1)
+    values = _at_pixels(foundation, torch.cat([verts, normals, facing_share(towards)[:, None]], 1))
+    smooth = functional.normalize(values[..., 3:6], dim=-1)
+    apart = rounded_points(verts, normals, fragments, foundation.closed)[0] - values[..., :3]
+    along = (apart * smooth).sum(-1) * values[..., 6] / (-smooth[..., 2]).clamp_min(_LEAST_COSINE)
+    return torch.where(fragments.mask[0], along, 0.0)
 
 
 def face_relief(foundation: Foundation, model: FaceModel, mm: Tensor | None) -> Relief:

@@ -18,18 +18,22 @@ from pyface3d.fit.relief import SIZE, bake_relief
 from pyface3d.ops import Topology, interpolate, rasterize_uvs, sample_texture, vertex_normals
 from pyface3d.reconstruction import Reconstruction
 from pyface3d.systems.extreme3d.carried import relief_along_normal
+from pyface3d.systems.extreme3d.relief import Relief
 from pyface3d.systems.extreme3d.stages import Stages
 
 _SMOOTHINGS = 10  # rounds of averaging over neighbours: about 15 mm on edges of 5 mm
 _TORN = 0.05  # a triangle whose mirror image is longer than this share of the chart lies across a seam
 
 
-def completed_head(result: Reconstruction, stages: Stages, crop: Crop, size: int = SIZE) -> Reconstruction:
+def completed_head(
+    result: Reconstruction, stages: Stages, relief: Relief, crop: Crop, size: int = SIZE
+) -> Reconstruction:
     """The head of a fit with the completed face on it.
 
     Args:
         result: the fit that the stages' foundation was carried from.
         stages: of a face model of which ``result.model`` is the first or a coarser level.
+        relief: of wrinkles and folds alone; the stages' own may round the triangles too, which a GLB's viewer does.
         crop: the stages' crop of the photo.
         size: texels a side of the relief.
 
@@ -42,8 +46,8 @@ def completed_head(result: Reconstruction, stages: Stages, crop: Crop, size: int
     smooth = _smoothed(moved[:count], result.topology)
     verts = result.verts + smooth.to(result.verts)
     bump = None
-    if result.topology.uvs is not None and bool(stages.relief.mm.any()):
-        bump = _detail(result, stages, crop, smooth, size)
+    if result.topology.uvs is not None and bool(relief.mm.any()):
+        bump = _detail(result, stages, relief, crop, smooth, size)
     return replace(
         result,
         verts=verts,
@@ -66,16 +70,16 @@ def _smoothed(moved: Tensor, topology: Topology) -> Tensor:
     return moved
 
 
-def _detail(result: Reconstruction, stages: Stages, crop: Crop, smooth: Tensor, size: int) -> Tensor:
+def _detail(result: Reconstruction, stages: Stages, relief: Relief, crop: Crop, smooth: Tensor, size: int) -> Tensor:
     """Relief in the chart (T, T) mm, seen, recovered or mirrored, less what the vertices carry of it."""
     foundation, topology = stages.foundation, result.topology
-    relief = torch.where(stages.dense.known, relief_along_normal(foundation, stages.relief.mm), 0.0)
+    height = torch.where(stages.dense.known, relief_along_normal(foundation, relief.mm), 0.0)
     seen = stages.dense.known.float().numpy()
     verts_camera = result.verts_aligned.float()
     spots = result.camera.project(verts_camera[None])[0]
     baked = [
         bake_relief(ReliefPrediction(values, crop), seen, spots, verts_camera, topology, size=size)
-        for values in (relief.float().numpy(), np.ones_like(seen))
+        for values in (height.float().numpy(), np.ones_like(seen))
     ]
     chart = rasterize_uvs(topology, size, size)
     normals = vertex_normals(result.verts[None], topology)[0]

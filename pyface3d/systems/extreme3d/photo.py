@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pyface3d.geometry.bump_maps import CROP_SIZE
 from pyface3d.reconstruction import SOURCES, Reconstruction
 from pyface3d.render import render_overlay
 from pyface3d.systems import fit as default_fit
-from pyface3d.systems.extreme3d.carried import carry, face_relief
+from pyface3d.systems.extreme3d.carried import carry, face_relief, rounding
 from pyface3d.systems.extreme3d.completed import completed_head
 from pyface3d.systems.extreme3d.geometry_only import Case, Placed, Result, place_case
 from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
@@ -126,7 +126,7 @@ def reconstruct_photo(
     model: str | FaceModel = "head",
     bump: str | None = None,
     weights: Path | None = None,
-    networks: Extreme3dNetworks | None = None,
+    source: ReliefSource | None = None,
     fit: Fit = "full",
     detector: str = DETECTOR,
     predictor: str = PREDICTOR,
@@ -148,7 +148,7 @@ def reconstruct_photo(
         model: a face model, whose triangles should be 3 mm or less, or a name or path for `load_face_model`.
         bump: where relief comes from, of `systems.relief.BUMPS`; None: `resolved_bump`.
         weights: folder with the published networks (`read_networks`), for ``bump="original"``.
-        networks: the same, loaded.
+        source: what makes the relief instead, loaded: `Extreme3dNetworks`, or a predictor with weights of your own.
         fit, detector, predictor, occlusion, visible, max_faces, device: see `systems.fit.reconstruct`. Occluders that
             the part network or ``visible`` tell are taken out; colours tell too little here.
         compat: the published decisions; then no occluder is looked for either.
@@ -162,12 +162,11 @@ def reconstruct_photo(
     """
     if max_faces is not None and max_faces < 1:
         raise InputError(f"max_faces must be at least 1, got {max_faces}")
-    bump = "original" if bump is None and networks is not None else resolved_bump(bump, weights)
-    source: ReliefSource | None
-    if bump == "original" and networks is not None:
-        source = networks
-    else:
+    if source is None:
+        bump = resolved_bump(bump, weights)
         source = relief_source(bump, weights, device)
+    else:
+        bump = "original" if isinstance(source, Extreme3dNetworks) else bump or "net"
     occlusion = "none" if compat else resolved_occlusion(occlusion)
     coarse, fine = load_models(model)
     published = source if isinstance(source, Extreme3dNetworks) else None
@@ -298,13 +297,17 @@ def _completed(
     if seen is not None:
         with timed(timings, "recovery"):
             occluder = torch.from_numpy(found.crop.warp(np.ascontiguousarray(seen, np.float32)) <= 0.5) & relief.face
-            relief = hide_occluders(relief, occluder)
             recovery = {"state": "hidden", "occluded_share": float(occluder.sum() / max(int(relief.face.sum()), 1))}
-    stages = run_stages(foundation, relief, found.picture, compat=compat, timings=timings)
+            relief = hide_occluders(relief, occluder)
+    smooth = relief
+    if not compat:
+        with timed(timings, "rounding"):
+            smooth = replace(relief, mm=relief.mm + rounding(foundation))
+    stages = run_stages(foundation, smooth, found.picture, compat=compat, timings=timings)
     head = None
     if found.head is not None:
         with timed(timings, "head"):
-            head = completed_head(found.head, stages, found.crop)
+            head = completed_head(found.head, stages, relief, found.crop)
     size = image.shape[0], image.shape[1]
     return Extreme3dFace(
         *(found.box, found.points, size, found.crop, found.picture, Result(stages, found.placed), model),

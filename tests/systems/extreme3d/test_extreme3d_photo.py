@@ -63,7 +63,7 @@ def picture() -> np.ndarray:
 
 def test_all_stages_of_a_photo(networks: Extreme3dNetworks, landmarks: np.ndarray, picture: np.ndarray) -> None:
     head = load_face_model("head", 1)
-    (face,) = reconstruct_photo(picture, landmarks, model=head, networks=networks, compat=True)
+    (face,) = reconstruct_photo(picture, landmarks, model=head, source=networks, compat=True)
     stages = face.result.stages
     assert face.occlusion == "none" and face.result.placed.landmark_rms_px < 5 and face.head is None
     moved = (stages.completed.seen_verts - stages.completed.reference)[stages.completed.sampled].norm(dim=1)
@@ -82,7 +82,7 @@ def test_all_stages_of_a_photo(networks: Extreme3dNetworks, landmarks: np.ndarra
 @pytest.fixture(scope="module")
 def clear(networks: Extreme3dNetworks, landmarks: np.ndarray, picture: np.ndarray) -> Extreme3dFace:
     """The default: the fit's head, the stand-in's relief, nothing hidden."""
-    (face,) = reconstruct_photo(picture, landmarks, networks=networks, fit="landmarks", occlusion="colours")
+    (face,) = reconstruct_photo(picture, landmarks, source=networks, fit="landmarks", occlusion="colours")
     return face
 
 
@@ -136,7 +136,7 @@ def test_what_the_part_network_calls_an_occluder_is_mirrored(
     low, high = landmarks[[3, 31, 30]].min(axis=0), landmarks[[3, 31, 30]].max(axis=0)
     visible[int(low[1]) : int(high[1]), int(low[0]) : int(high[0])] = 0  # the cheek that is turned to the viewer
     monkeypatch.setattr(default_fit, "network_sight", lambda *_: FaceSight(visible, visible, "network"))
-    options = {"landmarks": landmarks, "networks": networks, "fit": "landmarks"}
+    options = {"landmarks": landmarks, "source": networks, "fit": "landmarks"}
     (covered,) = reconstruct_photo(picture, **options, occlusion="network")
     (compat,) = reconstruct_photo(picture, **options, occlusion="network", compat=True)
     masks = [face.result.stages.relief.mask for face in (covered, clear, compat)]
@@ -156,7 +156,7 @@ def test_faces_are_found_and_counted(
     head, face = load_face_model("head", 1), face_from_landmarks(landmarks)
     monkeypatch.setattr(photo_module, "detect_faces", lambda *_, **__: [face, face])
     monkeypatch.setattr(photo_module, "landmarks68", lambda *_: (landmarks.astype(np.float32), np.ones(68)))
-    options = {"model": head, "networks": networks, "compat": True}
+    options = {"model": head, "source": networks, "compat": True}
     assert len(reconstruct_photo(picture, **options, max_faces=1)) == 1
     monkeypatch.setattr(photo_module, "detect_faces", lambda *_, **__: [])
     with pytest.raises(InputError.__mro__[1], match="no face was found"):
@@ -174,7 +174,7 @@ def test_a_run_writes_eight_meshes_and_resumes(
     head = load_face_model("head", 1)
 
     def system(image: np.ndarray, points: np.ndarray | None) -> list:
-        return reconstruct_photo(image, points, model=head, networks=networks, compat=True)
+        return reconstruct_photo(image, points, model=head, source=networks, compat=True)
 
     options = Extreme3dOptions(landmarks=tmp_path / "marks", settings={"system": "extreme3d"})
     report = run_batch([str(tmp_path / "a.b.png")], tmp_path / "out", system, options)
