@@ -158,6 +158,7 @@ class Result:
             "model": {"name": model.name},
             **self.stages.record(),
             "coefficients": {"identity": placed.identity.tolist(), "expression": placed.expression.tolist()},
+            "expression_names": list(model.expression_names),
             "landmark_rms_px": placed.landmark_rms_px,
             **({} if self.recovery is None else {"recovery": self.recovery}),
             "versions": versions(),
