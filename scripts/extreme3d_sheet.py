@@ -29,6 +29,7 @@ from pyface3d.io.weights import read_weights
 from pyface3d.reconstruction import Reconstruction
 from pyface3d.systems.extreme3d.output import clay_picture, source_picture
 from pyface3d.systems.extreme3d.photo import Extreme3dFace, reconstruct_photo
+from pyface3d.systems.extreme3d.recovery import load_references
 from pyface3d.systems.fit import FITS, reconstruct
 from pyface3d.systems.inputs import expand_inputs
 from pyface3d.systems.relief import BUMPS, ReliefSource, relief_source, with_relief
@@ -57,6 +58,7 @@ def main() -> int:
             source = relief_predictor(read_weights(args.relief_weights))
         else:
             source = relief_source(args.bump, args.weights)
+        references = load_references()
         photos = [photo for photo in expand_inputs(args.photos) if photo.error is None][: args.limit]
     except Pyface3dError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -64,7 +66,8 @@ def main() -> int:
     for photo in tqdm(photos, unit="photo", disable=None):
         try:
             image = read_image(photo.path)
-            face = reconstruct_photo(image, bump=args.bump, source=source, fit=args.fit, max_faces=1)[0]
+            how = {"bump": args.bump, "source": source, "fit": args.fit, "references": references}
+            face = reconstruct_photo(image, max_faces=1, **how)[0]
             plain = reconstruct(image, face.landmarks, fit=args.fit)[0]
             plain = plain if source is None else with_relief(plain, image, source)
         except Pyface3dError as error:
@@ -72,7 +75,8 @@ def main() -> int:
             continue
         rows.append(np.concatenate([_resized(tile) for tile in tiles(face, plain, image)], axis=1))
         counts = face.result.stages.record()["counts"]
-        print(f"{photo.path.name}: {face.recovery}, {counts}", flush=True)
+        told = {name: face.recovery[name] for name in ("state", "occluded_share")}
+        print(f"{photo.path.name}: {told}, {counts}", flush=True)
         for name, seconds in face.timings.items():
             spent.setdefault(name, []).append(seconds)
     if not rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pyface3d.io.checksums import file_sha256
 
 if TYPE_CHECKING:
     from pyface3d.commands.reconstruct import Command
+    from pyface3d.systems.extreme3d.recovery import References
     from pyface3d.systems.running import System
 
 _WEIGHT_NAMES = ("extreme3d_bump_generator", "extreme3d_shape", "ckpt_", "shape_")
@@ -35,22 +36,28 @@ def run(command: Command) -> int:
     )
     from pyface3d.systems.extreme3d.output import Extreme3dOptions
     from pyface3d.systems.extreme3d.photo import resolved_bump
+    from pyface3d.systems.extreme3d.recovery import load_references
     from pyface3d.systems.extreme3d.stages import STAGES
     from pyface3d.systems.sight import resolved_occlusion
 
     if command.bump is not None and command.bump != "original" and command.weights is not None and not command.compat:
         raise UsageError(f"--weights is for --bump original, and --bump is {command.bump}; leave one of them out")
     occlusion = "none" if command.compat else resolved_occlusion(command.occlusion)
+    bump = resolved_bump(command.bump, command.weights)
+    references = None
+    if bump != "none" and occlusion == "network" and not command.no_recovery:
+        references = load_references(progress=_with_bar)
     settings = {
         "system": "extreme3d",
         "model": command.model,
         "fit": command.fit,
-        "bump": resolved_bump(command.bump, command.weights),
+        "bump": bump,
         "weights": None if command.weights is None else str(command.weights.resolve()),
         "weight_files": None if command.weights is None else weight_files(command.weights),
         "detector": command.detector,
         "predictor": command.predictor,
         "occlusion": occlusion,
+        "recovery": None if references is None else references.recipe,
         "compat": command.compat,
         "device": resolved_device(command.device),
     }
@@ -72,7 +79,7 @@ def run(command: Command) -> int:
         )
     except InputError as error:
         raise UsageError(str(error)) from None
-    system = extreme3d_system(settings, command.max_faces)
+    system = extreme3d_system(settings, command.max_faces, references)
     report = run_with_progress(list(command.inputs), command.out, system, options)
     if command.occlusion is None and occlusion == "colours":
         print(NO_PART_NETWORK, file=sys.stderr)
@@ -86,8 +93,18 @@ def weight_files(folder: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in found}
 
 
-def extreme3d_system(settings: Mapping[str, Any], max_faces: int) -> System:
+def _with_bar(numbers: Iterable[int], count: int) -> Iterable[int]:
+    from tqdm import tqdm
+
+    bar: Iterable[int] = tqdm(numbers, "drawing reference faces (once)", count, unit="face", disable=None)
+    return bar
+
+
+def extreme3d_system(settings: Mapping[str, Any], max_faces: int, references: References | None) -> System:
     """The system with its networks and model loaded, as the batch run calls it; one face more than ``max_faces``.
+
+    Args:
+        references: for the recovery; None: what is hidden is completed like the far side of the face.
 
     Raises:
         AssetError: weights or model are missing or damaged.
@@ -110,6 +127,8 @@ def extreme3d_system(settings: Mapping[str, Any], max_faces: int) -> System:
             detector=settings["detector"],
             predictor=settings["predictor"],
             occlusion="colours" if settings["occlusion"] == "none" else settings["occlusion"],
+            recovery=references is not None,
+            references=references,
             max_faces=max_faces + 1,
             compat=settings["compat"],
             device=settings["device"],

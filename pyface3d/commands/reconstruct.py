@@ -79,6 +79,8 @@ class Command:
     """Write PLY with positions and triangles only."""
     compat: bool = False
     """extreme3d: the published program's decisions, defects and all."""
+    no_recovery: bool = False
+    """extreme3d: complete what is hidden like the far side of the face, instead of recovering its relief."""
     legacy_names: bool = False
     """extreme3d: sparse_full for sparseFull in file names."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -122,8 +124,8 @@ class Command:
 
             return run(self)
         bump = self.bump or "none"
-        if self.compat or self.legacy_names:
-            raise UsageError("--compat and --legacy-names are for --system extreme3d; leave them out")
+        if self.compat or self.legacy_names or self.no_recovery:
+            raise UsageError("--compat, --legacy-names and --no-recovery are for --system extreme3d; leave them out")
         from pyface3d.commands.extreme3d_run import weight_files
         from pyface3d.systems.batch import BatchOptions
         from pyface3d.systems.sight import resolved_occlusion

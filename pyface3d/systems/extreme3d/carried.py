@@ -84,8 +84,8 @@ def relief_along_normal(foundation: Foundation, mm: Tensor) -> Tensor:
 
 
 def rounding(foundation: Foundation) -> Tensor:
-    """Relief along the camera's axis, (H, W) mm, that makes the foundation's flat triangles round: else the pixels of
-    a mesh with edges of some millimetres show its triangles. 0 at the vertices, and where the surface turns away."""
+    """How far along the camera's axis to raise the pixels of flat triangles to make them round, (H, W) mm: else a mesh
+    with edges of some millimetres shows its triangles. 0 at the vertices, and where the surface turns away."""
     verts, fragments = foundation.verts_camera, foundation.fragments
     normals = vertex_normals(verts[None], foundation.topology)[0]
     towards = -(normals * functional.normalize(verts, dim=-1)).sum(-1)

@@ -10,30 +10,28 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyface3d.detect.crops import Crop
 from pyface3d.detect.relief import ReliefPrediction
 from pyface3d.fit.relief import SIZE, bake_relief
-from pyface3d.ops import Topology, interpolate, rasterize_uvs, sample_texture, vertex_normals
-from pyface3d.reconstruction import Reconstruction
+from pyface3d.ops import Topology, interpolate, rasterize_uvs, render_texture, sample_texture, vertex_normals
+from pyface3d.reconstruction import Reconstruction, srgb_bytes
 from pyface3d.systems.extreme3d.carried import relief_along_normal
-from pyface3d.systems.extreme3d.relief import Relief
+from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.stages import Stages
 
 _SMOOTHINGS = 10  # rounds of averaging over neighbours: about 15 mm on edges of 5 mm
 _TORN = 0.05  # a triangle whose mirror image is longer than this share of the chart lies across a seam
 
 
-def completed_head(
-    result: Reconstruction, stages: Stages, relief: Relief, crop: Crop, size: int = SIZE
-) -> Reconstruction:
+def completed_head(result: Reconstruction, stages: Stages, crop: Crop, size: int = SIZE) -> Reconstruction:
     """The head of a fit with the completed face on it.
 
     Args:
         result: the fit that the stages' foundation was carried from.
         stages: of a face model of which ``result.model`` is the first or a coarser level.
-        relief: of wrinkles and folds alone; the stages' own may round the triangles too, which a GLB's viewer does.
         crop: the stages' crop of the photo.
         size: texels a side of the relief.
 
@@ -46,8 +44,8 @@ def completed_head(
     smooth = _smoothed(moved[:count], result.topology)
     verts = result.verts + smooth.to(result.verts)
     bump = None
-    if result.topology.uvs is not None and bool(relief.mm.any()):
-        bump = _detail(result, stages, relief, crop, smooth, size)
+    if result.topology.uvs is not None and bool(stages.relief.mm.any()):
+        bump = _detail(result, stages, crop, smooth, size)
     return replace(
         result,
         verts=verts,
@@ -60,6 +58,26 @@ def completed_head(
     )
 
 
+def uncovered(
+    picture: NDArray[np.uint8], result: Reconstruction, foundation: Foundation, recovered: Tensor
+) -> NDArray[np.uint8]:
+    """A crop whose recovered pixels show the fit's texture instead of what hides the face: colours of the meshes.
+
+    Args:
+        picture: (H, W, 3) uint8 sRGB.
+        result: the fit; the picture comes back as it is where it has no texture.
+        foundation: of a level of the fit's model.
+        recovered: (H, W) bool.
+    """
+    topology = foundation.topology
+    if result.texture is None or topology.uvs is None:
+        return picture
+    texture = result.texture[None].to(foundation.verts)
+    drawn = render_texture(texture, foundation.fragments, topology)[0]
+    covered = (recovered & foundation.fragments.mask[0])[..., None].numpy()
+    return np.where(covered, srgb_bytes(drawn), picture)
+
+
 def _smoothed(moved: Tensor, topology: Topology) -> Tensor:
     """Offsets (V, 3) averaged over neighbours, again and again: what the vertices can carry without steps."""
     low, high = topology.edges.long().unbind(1)
@@ -70,10 +88,10 @@ def _smoothed(moved: Tensor, topology: Topology) -> Tensor:
     return moved
 
 
-def _detail(result: Reconstruction, stages: Stages, relief: Relief, crop: Crop, smooth: Tensor, size: int) -> Tensor:
+def _detail(result: Reconstruction, stages: Stages, crop: Crop, smooth: Tensor, size: int) -> Tensor:
     """Relief in the chart (T, T) mm, seen, recovered or mirrored, less what the vertices carry of it."""
     foundation, topology = stages.foundation, result.topology
-    height = torch.where(stages.dense.known, relief_along_normal(foundation, relief.mm), 0.0)
+    height = torch.where(stages.dense.known, relief_along_normal(foundation, stages.relief.mm), 0.0)
     seen = stages.dense.known.float().numpy()
     verts_camera = result.verts_aligned.float()
     spots = result.camera.project(verts_camera[None])[0]

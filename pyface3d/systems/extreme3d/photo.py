@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from pyface3d.detect import detect_faces, face_from_landmarks, landmarks68
-from pyface3d.detect.crops import Crop, extreme3d_crop
+from pyface3d.detect.crops import Crop
 from pyface3d.detect.faces import DETECTOR
 from pyface3d.detect.landmarks import PREDICTOR
 from pyface3d.detect.relief import has_relief_network
-from pyface3d.errors import InputError, NoFaceError
+from pyface3d.errors import InputError
 from pyface3d.face_models import FaceModel, load_face_model
 from pyface3d.fit.shading_relief import PosedHead
 from pyface3d.fit.texture_areas import face_areas
@@ -24,10 +24,12 @@ from pyface3d.geometry.bump_maps import CROP_SIZE
 from pyface3d.reconstruction import SOURCES, Reconstruction
 from pyface3d.render import render_overlay
 from pyface3d.systems import fit as default_fit
-from pyface3d.systems.extreme3d.carried import carry, face_relief, rounding
-from pyface3d.systems.extreme3d.completed import completed_head
-from pyface3d.systems.extreme3d.geometry_only import Case, Placed, Result, place_case
+from pyface3d.systems.extreme3d.carried import face_relief, rounding
+from pyface3d.systems.extreme3d.completed import completed_head, uncovered
+from pyface3d.systems.extreme3d.geometry_only import Result
+from pyface3d.systems.extreme3d.placing import FoundFace, carried_face, published_faces
 from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
+from pyface3d.systems.extreme3d.recovery import References, face_chart, recover_relief
 from pyface3d.systems.extreme3d.relief import Relief, hide_occluders
 from pyface3d.systems.extreme3d.stages import run_stages
 from pyface3d.systems.fit import Fit
@@ -132,6 +134,8 @@ def reconstruct_photo(
     predictor: str = PREDICTOR,
     occlusion: str | None = None,
     visible: NDArray[Any] | None = None,
+    recovery: bool = True,
+    references: References | None = None,
     max_faces: int | None = None,
     compat: bool = False,
     device: str = "cpu",
@@ -149,8 +153,11 @@ def reconstruct_photo(
         bump: where relief comes from, of `systems.relief.BUMPS`; None: `resolved_bump`.
         weights: folder with the published networks (`read_networks`), for ``bump="original"``.
         source: what makes the relief instead, loaded: `Extreme3dNetworks`, or a predictor with weights of your own.
-        fit, detector, predictor, occlusion, visible, max_faces, device: see `systems.fit.reconstruct`. Occluders that
-            the part network or ``visible`` tell are taken out; colours tell too little here.
+        fit, detector, predictor, occlusion, visible, max_faces, device: see `systems.fit.reconstruct`. Occluders are
+            what the part network or ``visible`` says; colours tell too little here.
+        recovery: fill in the relief under occluders (`recover_relief`); else what they hide is completed like the
+            far side of the face.
+        references: for the recovery, of `load_references`; None: it has the face's own other side alone.
         compat: the published decisions; then no occluder is looked for either.
 
     Returns:
@@ -171,7 +178,9 @@ def reconstruct_photo(
     coarse, fine = load_models(model)
     published = source if isinstance(source, Extreme3dNetworks) else None
     if compat or (published is not None and published.gives_identity_of(fine)):
-        found = _published(image, landmarks, fine, published, detector, predictor, max_faces, compat, device)
+        faces: Iterable[FoundFace] = published_faces(
+            image, landmarks, fine, published, detector, predictor, max_faces, compat, device
+        )
     else:
         results = default_fit.reconstruct(
             *(image, landmarks),
@@ -184,9 +193,10 @@ def reconstruct_photo(
             max_faces=max_faces,
             device=device,
         )
-        found = (_carried(image, result, fine) for result in results)
+        faces = (carried_face(image, result, fine) for result in results)
+    how = _How(fine, bump, source, occlusion, recovery, references, compat, device)
     with one_thread():
-        return [_completed(image, face, fine, bump, source, occlusion, visible, compat, device) for face in found]
+        return [_completed(image, face, how) for face in faces]
 
 
 def load_models(model: str | FaceModel) -> tuple[FaceModel, FaceModel]:
@@ -201,124 +211,73 @@ def load_models(model: str | FaceModel) -> tuple[FaceModel, FaceModel]:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A face whose head stands before the camera of its crop."""
+class _How:
+    """How faces are completed, see `reconstruct_photo`."""
 
-    box: tuple[float, float, float, float]
-    points: NDArray[np.float32]
-    crop: Crop
-    picture: Picture
-    placed: Placed
-    head: Reconstruction | None
-    timings: dict[str, float]
-    quality: dict[str, float]
-
-
-def _carried(image: Picture, result: Reconstruction, model: FaceModel) -> _Found:
-    assert result.landmarks is not None
-    points = result.landmarks.numpy()
-    crop = extreme3d_crop(points, whole_pixels=False)
-    placed = carry(result, model, crop)
-    timings, quality = dict(result.timings), dict(result.quality)
-    return _Found(result.box, points, crop, crop.warp(image), placed, result, timings, quality)
+    model: FaceModel
+    bump: str
+    source: ReliefSource | None
+    occlusion: str
+    recover: bool
+    references: References | None
+    compat: bool
+    device: str
 
 
-def _published(
-    image: Picture,
-    landmarks: NDArray[np.floating[Any]] | None,
-    model: FaceModel,
-    networks: Extreme3dNetworks | None,
-    detector: str,
-    predictor: str,
-    max_faces: int | None,
-    compat: bool,
-    device: str,
-) -> Iterator[_Found]:
-    timings: dict[str, float] = {}
-    if landmarks is not None:
-        faces = [face_from_landmarks(landmarks)]
-    else:
-        with timed(timings, "detect"):
-            faces = detect_faces(image, detector, device=device)
-    if not faces:
-        raise NoFaceError(
-            f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
-            "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
-        )
-    for face in faces[:max_faces]:
-        own = dict(timings)
-        if landmarks is not None:
-            points = np.asarray(landmarks, np.float32)
-        else:
-            with timed(own, "landmarks"):
-                points = landmarks68(image, face, predictor)[0]
-        crop = extreme3d_crop(points)
-        picture = crop.warp(image)
-        with timed(own, "pose"):
-            alpha = None
-            if networks is not None and networks.gives_identity_of(model):
-                alpha = networks.coefficients(picture)[0]
-            flat = Relief(torch.zeros(CROP_SIZE, CROP_SIZE), torch.zeros(CROP_SIZE, CROP_SIZE, dtype=torch.uint8))
-            case = Case("face", picture, torch.from_numpy(crop.to_crop(points)), alpha, flat)
-            placed = place_case(case, model, fit_identity=alpha is None, compat=compat)
-        quality = {"detection_score": float(face.score)}
-        if placed.landmark_rms_px is not None:
-            quality["landmark_rms_crop_px"] = placed.landmark_rms_px
-        yield _Found(face.box, points, crop, picture, placed, None, own, quality)
-
-
-def _completed(
-    image: Picture,
-    found: _Found,
-    model: FaceModel,
-    bump: str,
-    source: ReliefSource | None,
-    occlusion: str,
-    visible: NDArray[Any] | None,
-    compat: bool,
-    device: str,
-) -> Extreme3dFace:
-    timings, foundation = dict(found.timings), found.placed.foundation
+def _completed(image: Picture, found: FoundFace, how: _How) -> Extreme3dFace:
+    timings, foundation, model = dict(found.timings), found.placed.foundation, how.model
     with timed(timings, "relief"):
-        if isinstance(source, Extreme3dNetworks):
-            relief = source.relief(found.picture)
+        if isinstance(how.source, Extreme3dNetworks):
+            relief = how.source.relief(found.picture)
         else:
-            said = None if source is None else _said(source, image, found, model)
+            said = None if how.source is None else _said(how.source, image, found, model)
             relief = face_relief(foundation, model, None if said is None else torch.from_numpy(said))
+    picture, asked = found.picture, "none"
+    recovery: dict[str, Any] = {"state": "none", "occluded_share": 0.0}
     seen: NDArray[Any] | None = None
-    asked = "none"
-    if found.head is not None and found.head.occlusion_from in ("network", "given"):
-        assert found.head.occlusion_mask is not None
-        seen, asked = found.head.occlusion_mask.numpy(), found.head.occlusion_from
-    elif found.head is None and occlusion == "network":
+    if found.fitted is not None and found.fitted.occlusion_from in ("network", "given"):
+        assert found.fitted.occlusion_mask is not None
+        seen, asked = found.fitted.occlusion_mask.numpy(), found.fitted.occlusion_from
+    elif found.fitted is None and how.occlusion == "network":
         with timed(timings, "parts"):
-            seen, asked = network_sight(image, found.points, device).visible, "network"
-    recovery: dict[str, Any] = {"state": "none"}
+            seen, asked = network_sight(image, found.points, how.device).visible, "network"
     if seen is not None:
         with timed(timings, "recovery"):
             occluder = torch.from_numpy(found.crop.warp(np.ascontiguousarray(seen, np.float32)) <= 0.5) & relief.face
-            recovery = {"state": "hidden", "occluded_share": float(occluder.sum() / max(int(relief.face.sum()), 1))}
-            relief = hide_occluders(relief, occluder)
-    smooth = relief
-    if not compat:
+            if how.recover and bool(relief.mm.any()):
+                relief, recovery = _recovered(relief, occluder, found, how)
+                if found.fitted is not None and relief.recovered is not None:
+                    picture = uncovered(picture, found.fitted, foundation, relief.recovered)
+            else:
+                share = float(occluder.sum() / max(int(relief.face.sum()), 1))
+                relief, recovery = hide_occluders(relief, occluder), {"state": "hidden", "occluded_share": share}
+    if not how.compat:
         with timed(timings, "rounding"):
-            smooth = replace(relief, mm=relief.mm + rounding(foundation))
-    stages = run_stages(foundation, smooth, found.picture, compat=compat, timings=timings)
+            relief = replace(relief, rounding=rounding(foundation))
+    stages = run_stages(foundation, relief, picture, compat=how.compat, timings=timings)
     head = None
-    if found.head is not None:
+    if found.fitted is not None:
         with timed(timings, "head"):
-            head = completed_head(found.head, stages, relief, found.crop)
+            head = completed_head(found.fitted, stages, found.crop)
     size = image.shape[0], image.shape[1]
     return Extreme3dFace(
         *(found.box, found.points, size, found.crop, found.picture, Result(stages, found.placed), model),
-        *(bump, asked, recovery, head, timings, found.quality),
+        *(how.bump, asked, recovery, head, timings, found.quality),
     )
 
 
-def _said(source: ReliefSource, image: Picture, found: _Found, model: FaceModel) -> NDArray[np.float32]:
+def _recovered(relief: Relief, occluder: Tensor, found: FoundFace, how: _How) -> tuple[Relief, dict[str, Any]]:
+    names, actions = how.model.expression_names, None
+    if names:
+        actions = dict(zip(names, found.placed.expression.tolist(), strict=True))
+    chart = face_chart(how.model)
+    return recover_relief(found.placed.foundation, relief, occluder, chart, how.references, actions=actions)
+
+
+def _said(source: ReliefSource, image: Picture, found: FoundFace, model: FaceModel) -> NDArray[np.float32]:
     """Relief in the pixels of the crop, (500, 500) mm along the normal."""
-    if found.head is not None:
-        return source.predict(image, found.points, posed_head(found.head)).over(found.crop)
+    if found.fitted is not None:
+        return source.predict(image, found.points, posed_head(found.fitted)).over(found.crop)
     foundation = found.placed.foundation
     camera, verts = foundation.camera.to(torch.float32), foundation.verts_camera.float()
     head = PosedHead(verts, camera, foundation.topology, face_areas(model))

@@ -28,11 +28,14 @@ class Relief:
         mm: towards the viewer along the camera's axis, (H, W) float.
         mask: how surely a pixel is face, (H, W) uint8 levels 0…255; occluders over the face count as face.
         recovered: (H, W) bool, True where the relief was not seen but filled in (occlusion recovery); None: nowhere.
+        rounding: (H, W) mm by which pixels are raised besides, so that a coarse mesh's triangles do not show; its
+            vertices take none of it. None: nowhere.
     """
 
     mm: Tensor
     mask: Tensor
     recovered: Tensor | None = None
+    rounding: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.mm.dim() != 2 or not self.mm.is_floating_point():
@@ -41,8 +44,10 @@ class Relief:
             raise InputError(
                 f"the mask must be uint8 {tuple(self.mm.shape)}, got {self.mask.dtype} {tuple(self.mask.shape)}"
             )
-        if self.recovered is not None and self.recovered.shape != self.mm.shape:
-            raise InputError(f"recovered must have shape {tuple(self.mm.shape)}, got {tuple(self.recovered.shape)}")
+        for name in ("recovered", "rounding"):
+            value = getattr(self, name)
+            if value is not None and value.shape != self.mm.shape:
+                raise InputError(f"{name} must have shape {tuple(self.mm.shape)}, got {tuple(value.shape)}")
 
     @property
     def face(self) -> Tensor:
@@ -62,11 +67,13 @@ class DenseFace:
     Attributes:
         mesh: dense mesh, B = 1, camera frame.
         depth: (H, W) mm with the relief; that of the foundation where there is no vertex.
+        base: (H, W) mm without it: the foundation, rounded.
         known: (H, W) bool: the foundation is drawn there and the relief is of the face.
     """
 
     mesh: DenseMesh
     depth: Tensor
+    base: Tensor
     known: Tensor
 
 
@@ -85,11 +92,13 @@ def build_dense(foundation: Foundation, relief: Relief, *, compat: bool = False)
         raise InputError(
             f"the relief must have the crop's {camera.height} x {camera.width} pixels, got {tuple(relief.mm.shape)}"
         )
-    mm = relief.mm.to(fragments.depth)
+    mm, base = relief.mm.to(fragments.depth), fragments.depth[0]
+    if relief.rounding is not None:
+        base = base - relief.rounding.to(base)
     shift = HALF_PIXEL if compat else 0.0
     mesh = dense_mesh(
         fragments,
-        bump=mm[None],
+        bump=(mm + (fragments.depth[0] - base))[None],
         mask=relief.face[None],
         focal=camera.focal,
         principal_point=camera.center + shift,
@@ -98,8 +107,8 @@ def build_dense(foundation: Foundation, relief: Relief, *, compat: bool = False)
     )
     if compat:
         mesh = mesh._replace(cells=mesh.cells & _NO_LATE_TRIANGLE)
-    depth = torch.where(mesh.is_vertex[0], fragments.depth[0] - mm, fragments.depth[0])
-    return DenseFace(mesh, depth, mesh.is_vertex[0] & relief.inside)
+    depth = torch.where(mesh.is_vertex[0], base - mm, base)
+    return DenseFace(mesh, depth, base, mesh.is_vertex[0] & relief.inside)
 
 
 def without_relief(relief: Relief) -> Relief:

@@ -91,9 +91,9 @@ def sample_relief(
     sampled &= dense.known.flatten()[around.pixels].all(1)
     depth = around.read(dense.depth)
     if not compat:
-        plain, own = around.read(foundation.fragments.depth[0]), foundation.verts_camera[:, 2]
-        sampled &= (plain - own).abs() <= TOLERANCE_MM
-        depth = own + (depth - plain)
+        own = foundation.verts_camera[:, 2]
+        sampled &= (around.read(foundation.fragments.depth[0]) - own).abs() <= TOLERANCE_MM
+        depth = own + (depth - around.read(dense.base))
     verts = foundation.verts_camera.clone()
     verts[:, 2] = torch.where(sampled, depth, verts[:, 2])
     return SampledFace(verts, sampled)

@@ -20,7 +20,7 @@ from pyface3d.io.images import write_png
 from pyface3d.networks.extreme3d import BumpNet
 from pyface3d.systems import fit as default_fit
 from pyface3d.systems.batch import run_batch
-from pyface3d.systems.extreme3d import photo as photo_module
+from pyface3d.systems.extreme3d import placing
 from pyface3d.systems.extreme3d.output import Extreme3dOptions
 from pyface3d.systems.extreme3d.photo import Extreme3dFace, reconstruct_photo
 from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
@@ -75,7 +75,7 @@ def test_all_stages_of_a_photo(networks: Extreme3dNetworks, landmarks: np.ndarra
     )
     assert abs(sum(record["source_shares"].values()) - 1) < 1e-9
     assert face.overlay(picture).shape == (500, 500, 3)
-    assert record["bump"] == "original" and record["recovery"] == {"state": "none"}
+    assert record["bump"] == "original" and record["recovery"] == {"state": "none", "occluded_share": 0.0}
     assert stages.mesh("final").colors is not None
 
 
@@ -98,7 +98,18 @@ def test_the_default_takes_the_head_of_the_fit(clear: Extreme3dFace, picture: np
     assert 0.2 < float(moved.median()) < 0.5 and float(moved.max()) < 0.51
     record = json.loads(json.dumps(clear.record()))
     assert record["bump"] == "original" and record["occlusion"] == {"from": "none"}
-    steps = {"fit_landmarks", "texture", "relief", "dense", "visibility", "symmetry", "registration", "merge", "head"}
+    steps = {
+        "fit_landmarks",
+        "texture",
+        "relief",
+        "rounding",
+        "dense",
+        "visibility",
+        "symmetry",
+        "registration",
+        "merge",
+        "head",
+    }
     assert set(record["timings_s"]) == steps
     shares = record["source_shares"]
     assert shares["observed"] > 0.1 and shares["mirrored"] > 0.05 and shares["recovered"] == 0
@@ -125,7 +136,7 @@ def test_the_completed_head_has_the_relief_of_both_sides(clear: Extreme3dFace) -
     assert stage.normal_map is not None and stage.texture is not None and stage.morphs is not None
 
 
-def test_what_the_part_network_calls_an_occluder_is_mirrored(
+def test_what_the_part_network_calls_an_occluder_is_mirrored_or_recovered(
     clear: Extreme3dFace,
     networks: Extreme3dNetworks,
     landmarks: np.ndarray,
@@ -137,7 +148,8 @@ def test_what_the_part_network_calls_an_occluder_is_mirrored(
     visible[int(low[1]) : int(high[1]), int(low[0]) : int(high[0])] = 0  # the cheek that is turned to the viewer
     monkeypatch.setattr(default_fit, "network_sight", lambda *_: FaceSight(visible, visible, "network"))
     options = {"landmarks": landmarks, "source": networks, "fit": "landmarks"}
-    (covered,) = reconstruct_photo(picture, **options, occlusion="network")
+    (covered,) = reconstruct_photo(picture, **options, occlusion="network", recovery=False)
+    (recovered,) = reconstruct_photo(picture, **options, occlusion="network")
     (compat,) = reconstruct_photo(picture, **options, occlusion="network", compat=True)
     masks = [face.result.stages.relief.mask for face in (covered, clear, compat)]
     assert [face.occlusion for face in (covered, clear, compat)] == ["network", "none", "none"]
@@ -148,17 +160,25 @@ def test_what_the_part_network_calls_an_occluder_is_mirrored(
     near = (spots[:, :2] - torch.from_numpy(middle)).norm(dim=1) < 20
     near &= clear.result.stages.completed.source == 1
     assert int(near.sum()) > 10 and not (covered.result.stages.completed.source[near] == 1).any()
+    # With recovery they are known, and said to be recovered; the mask stays, colours are not the occluder's.
+    assert recovered.recovery["state"] == "recovered" and bool((recovered.result.stages.relief.mask == 255).all())
+    sources = recovered.result.stages.completed.source
+    assert bool((sources[near] == 3).all()) and recovered.record()["source_shares"]["recovered"] > 0
+    assert float(recovered.result.stages.vertex_confidence()[near].max()) <= 0.5
+    hole = recovered.result.stages.relief.recovered.numpy()
+    assert (recovered.result.stages.image[hole] != recovered.picture[hole]).mean() > 0.9
+    assert (recovered.result.stages.image[~hole] == recovered.picture[~hole]).all()
 
 
 def test_faces_are_found_and_counted(
     networks: Extreme3dNetworks, landmarks: np.ndarray, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head, face = load_face_model("head", 1), face_from_landmarks(landmarks)
-    monkeypatch.setattr(photo_module, "detect_faces", lambda *_, **__: [face, face])
-    monkeypatch.setattr(photo_module, "landmarks68", lambda *_: (landmarks.astype(np.float32), np.ones(68)))
+    monkeypatch.setattr(placing, "detect_faces", lambda *_, **__: [face, face])
+    monkeypatch.setattr(placing, "landmarks68", lambda *_: (landmarks.astype(np.float32), np.ones(68)))
     options = {"model": head, "source": networks, "compat": True}
     assert len(reconstruct_photo(picture, **options, max_faces=1)) == 1
-    monkeypatch.setattr(photo_module, "detect_faces", lambda *_, **__: [])
+    monkeypatch.setattr(placing, "detect_faces", lambda *_, **__: [])
     with pytest.raises(InputError.__mro__[1], match="no face was found"):
         reconstruct_photo(picture, **options)
     with pytest.raises(InputError, match="max_faces must be at least 1"):
