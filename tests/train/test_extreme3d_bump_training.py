@@ -158,7 +158,7 @@ def test_judge_and_network_teach_only_their_own():
 
 
 def test_learns_relief_and_mask_by_heart():
-    config = BumpConfig(steps=45, batch=4, size=SIZE, channels=8, warm_up=5, ema=0.9, learning_rate=2e-3, clip=5.0)
+    config = BumpConfig(steps=55, batch=4, size=SIZE, channels=8, warm_up=10, ema=0.9, learning_rate=1e-3, clip=5.0)
     trainer, samples = make_trainer(config), Discs().batch(0, 4)
     before = bump_figures(*reliefs(trainer.averaged_copy(), samples.image, config), samples)
     totals = [trainer.train_step(samples)["total"] for _ in range(config.steps)]

@@ -66,7 +66,8 @@ def train_shape(args: argparse.Namespace) -> None:
     source = shape_source(args, config, device)
     validation, sampler = command.render_validation(args, source, _shape_render(config))
     torch.manual_seed(config.seed)
-    network = ShapeRegressor(**_shape_sizes(config, sampler.model))
+    sizes = _shape_sizes(config, sampler.model)
+    network = ShapeRegressor(sizes["shapes"], sizes["textures"])
     start_network(network, validation)
     if args.init and state is None:
         command.fill(network, start_weights(args.init, SHAPE), args.init.name)
