@@ -196,6 +196,7 @@ class Relief:
             assets=self.assets,
             methods=None if self.methods is None else names_of(self.methods),
             weights=self.weights,
+            light=self.light,
             seed=self.seed,
             size=self.size,
             progress=progress,

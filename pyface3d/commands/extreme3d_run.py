@@ -42,6 +42,10 @@ def run(command: Command) -> int:
 
     if command.bump is not None and command.bump != "original" and command.weights is not None and not command.compat:
         raise UsageError(f"--weights is for --bump original, and --bump is {command.bump}; leave one of them out")
+    if command.stitch and command.compat:
+        raise UsageError(
+            "--compat keeps the layers of final apart, as published, and --stitch joins them; leave one out"
+        )
     occlusion = "none" if command.compat else resolved_occlusion(command.occlusion)
     bump = resolved_bump(command.bump, command.weights)
     references = None
@@ -59,6 +63,7 @@ def run(command: Command) -> int:
         "occlusion": occlusion,
         "recovery": None if references is None else references.recipe,
         "compat": command.compat,
+        "stitch": command.stitch,
         "device": resolved_device(command.device),
     }
     try:
@@ -131,6 +136,7 @@ def extreme3d_system(settings: Mapping[str, Any], max_faces: int, references: Re
             references=references,
             max_faces=max_faces + 1,
             compat=settings["compat"],
+            stitch=settings["stitch"],
             device=settings["device"],
         )
 

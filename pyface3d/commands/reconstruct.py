@@ -83,6 +83,9 @@ class Command:
     """extreme3d: complete what is hidden like the far side of the face, instead of recovering its relief."""
     legacy_names: bool = False
     """extreme3d: sparse_full for sparseFull in file names."""
+    stitch: bool = False
+    """extreme3d: final as one surface without seams: triangles around the pixels are joined to them instead of lying
+    over them."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
     detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
@@ -124,8 +127,10 @@ class Command:
 
             return run(self)
         bump = self.bump or "none"
-        if self.compat or self.legacy_names or self.no_recovery:
-            raise UsageError("--compat, --legacy-names and --no-recovery are for --system extreme3d; leave them out")
+        if self.compat or self.legacy_names or self.no_recovery or self.stitch:
+            raise UsageError(
+                "--compat, --legacy-names, --no-recovery and --stitch are for --system extreme3d; leave them out"
+            )
         from pyface3d.commands.extreme3d_run import weight_files
         from pyface3d.systems.batch import BatchOptions
         from pyface3d.systems.sight import resolved_occlusion

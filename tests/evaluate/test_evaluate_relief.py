@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from pyface3d.commands.evaluate import Relief
 from pyface3d.data.synthetic.engine import SyntheticFaces
 from pyface3d.errors import AssetError, InputError
 from pyface3d.evaluate.relief import evaluate_relief, even_light, lit_heads
@@ -70,6 +71,13 @@ def test_other_light_on_the_same_heads(faces, heads):
     torch.testing.assert_close(lit.relief, heads.relief)
     assert torch.equal(lit.skin, heads.skin) and bool((heads.skin | ~heads.bare).all())
     assert float((lit.image - heads.image).abs().mean()) > 0.02
+
+
+def test_the_command_passes_its_options_on(tmp_path, capsys):
+    command = Relief(count=1, size=64, methods="flat", light="drawn", seed=3, json=tmp_path / "table.json")
+    assert command.run() == 0
+    assert "1 heads, drawn light" in capsys.readouterr().out
+    assert json.loads((tmp_path / "table.json").read_text())["notes"][0].startswith("seed 3;")
 
 
 def test_bad_arguments():

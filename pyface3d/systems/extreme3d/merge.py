@@ -12,6 +12,7 @@ from pyface3d.ops import DenseMesh, Topology, rasterize
 from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.registration import Registration, place_mirrored_pixels, place_pixels, usual_edge_mm
 from pyface3d.systems.extreme3d.relief import Relief, build_dense
+from pyface3d.systems.extreme3d.stitch import pixel_patch
 from pyface3d.systems.extreme3d.symmetry import KNOWN, CompletedFace
 from pyface3d.systems.extreme3d.visibility import between_pixels
 
@@ -45,13 +46,16 @@ def merge_layers(
     *,
     compact: bool = True,
     compat: bool = False,
+    stitch: bool = False,
 ) -> FinalFace:
     """Replace the inside of what was seen by its pixels, and the inside of what was mirrored by theirs.
 
     The sparse triangles stay at the borders: up to 4.5 mm of them overlap the pixels, in one to three rings, and so do
-    those whose pixels are not all there. The layers are not stitched.
+    those whose pixels are not all there. The layers are not stitched, unless it is asked for.
 
     Args:
+        stitch: no overlap: the sparse triangles end where the pixels begin, joined by new triangles. What had one
+            triangle at each side of every edge has that still (`stitch.pixel_patch`).
         compact: leave out vertices that no face uses.
         compat: published triangles and offsets, see `build_dense` and `place_mirrored_pixels`.
     """
@@ -66,21 +70,28 @@ def merge_layers(
     other = ~known & (partner >= 0) & known[behind] & near[behind]
     other &= mirrorable[around[behind]].sum(1) >= _FEWEST_PIXELS
     edge = 0.0 if compat else usual_edge_mm(foundation, face)
-    rings = max(1, int(OVERLAP_MM / edge)) if edge * RINGS > OVERLAP_MM else RINGS
+    rings = 1 if stitch else max(1, int(OVERLAP_MM / edge)) if edge * RINGS > OVERLAP_MM else RINGS
     own, other = peel(own, faces, rings), peel(other, faces, rings)
 
     by_own = own[faces].any(1)
     by_mirror = ~by_own & other[faces].any(1) & (partner[faces] >= 0).all(1)
-    layers = []
-    for chosen, corners, usable in ((by_own, faces, registered), (by_mirror, partner[faces], mirrorable)):
+    count, number = len(face.verts), len(registration)
+    layers: list[Tensor] = []
+    for chosen, places, usable in ((by_own, torch.arange(count), registered), (by_mirror, partner, mirrorable)):
         usable = usable.view(registration.index.shape)
+        corners = places[faces]
         if not compat:
             _keep_where_pixels_lack(foundation, corners, chosen, _mesh_on(foundation, relief, usable, compat).cells[0])
+        if stitch:
+            patch = pixel_patch(foundation, places, chosen, usable)
+            chosen &= patch.replaced
+            taken = registration.index[patch.pixels[:, 1], patch.pixels[:, 0]] + count + number * len(layers)
+            layers.append(torch.cat([torch.arange(count), taken])[patch.faces])
+            continue
         pixels = _covered(foundation, corners[chosen]) & usable
-        _, triangles, places = _mesh_on(foundation, relief, pixels, compat).item(0)
-        layers.append(registration.index[places[:, 1].long(), places[:, 0].long()][triangles.long()])
-    dense_faces, mirrored_faces = layers[0], layers[1][:, [1, 0, 2]]
-    count, number = len(face.verts), len(registration)
+        _, triangles, at = _mesh_on(foundation, relief, pixels, compat).item(0)
+        index = registration.index[at[:, 1].long(), at[:, 0].long()][triangles.long()]
+        layers.append((index if not layers else index[:, [1, 0, 2]]) + count + number * len(layers))
     every = torch.arange(count), torch.arange(number), torch.arange(number)
     final = FinalFace(
         verts=torch.cat(
@@ -90,7 +101,7 @@ def merge_layers(
                 place_mirrored_pixels(foundation, face, registration, compat=compat),
             ]
         ),
-        faces=torch.cat([faces[~by_own & ~by_mirror], dense_faces + count, mirrored_faces + count + number]),
+        faces=torch.cat([faces[~by_own & ~by_mirror], *layers]),
         layers=torch.cat([torch.full_like(part, k, dtype=torch.uint8) for k, part in enumerate(every)]),
         origin=torch.cat(every),
     )

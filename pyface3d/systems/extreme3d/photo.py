@@ -138,6 +138,7 @@ def reconstruct_photo(
     references: References | None = None,
     max_faces: int | None = None,
     compat: bool = False,
+    stitch: bool = False,
     device: str = "cpu",
 ) -> list[Extreme3dFace]:
     """Every face of a photo in all stages.
@@ -159,6 +160,7 @@ def reconstruct_photo(
             far side of the face.
         references: for the recovery, of `load_references`; None: it has the face's own other side alone.
         compat: the published decisions; then no occluder is looked for either.
+        stitch: join the layers of the final mesh (`run_stages`).
 
     Returns:
         One result per face, best detection first. On the CPU the same bits whatever torch's thread count is.
@@ -194,7 +196,7 @@ def reconstruct_photo(
             device=device,
         )
         faces = (carried_face(image, result, fine) for result in results)
-    how = _How(fine, bump, source, occlusion, recovery, references, compat, device)
+    how = _How(fine, bump, source, occlusion, recovery, references, compat, stitch, device)
     with one_thread():
         return [_completed(image, face, how) for face in faces]
 
@@ -221,6 +223,7 @@ class _How:
     recover: bool
     references: References | None
     compat: bool
+    stitch: bool
     device: str
 
 
@@ -254,7 +257,7 @@ def _completed(image: Picture, found: FoundFace, how: _How) -> Extreme3dFace:
     if not how.compat:
         with timed(timings, "rounding"):
             relief = replace(relief, rounding=rounding(foundation))
-    stages = run_stages(foundation, relief, picture, compat=how.compat, timings=timings)
+    stages = run_stages(foundation, relief, picture, compat=how.compat, stitch=how.stitch, timings=timings)
     head = None
     if found.fitted is not None:
         with timed(timings, "head"):

@@ -192,6 +192,7 @@ def run_stages(
     *,
     compact: bool = True,
     compat: bool = False,
+    stitch: bool = False,
     timings: dict[str, float] | None = None,
 ) -> Stages:
     """All stages of one face.
@@ -202,6 +203,7 @@ def run_stages(
         image: the crop (H, W, 3) uint8 sRGB, for colours.
         compact: leave vertices that no face uses out of the final mesh.
         compat: the published program's decisions where they differ, see docs/systems/extreme3d.md.
+        stitch: join the layers of the final mesh without overlap or seam; not with ``compat``.
         timings: gets the seconds of every step by name.
 
     Raises:
@@ -209,6 +211,8 @@ def run_stages(
     """
     if image is not None and (image.dtype != np.uint8 or image.shape != (*relief.mm.shape, 3)):
         raise InputError(f"image must be uint8 {(*relief.mm.shape, 3)}, got {image.dtype} {image.shape}")
+    if stitch and compat:
+        raise InputError("compat keeps the layers of the final mesh apart, as published: leave out stitch or compat")
     spent = {} if timings is None else timings
     with timed(spent, "dense"):
         dense = build_dense(foundation, relief, compat=compat)
@@ -220,7 +224,7 @@ def run_stages(
     with timed(spent, "registration"):
         registration = register_pixels(foundation, dense, completed, compat=compat)
     with timed(spent, "merge"):
-        final = merge_layers(foundation, relief, completed, registration, compact=compact, compat=compat)
+        final = merge_layers(foundation, relief, completed, registration, compact=compact, compat=compat, stitch=stitch)
     return Stages(foundation, relief, dense, visibility, completed, registration, final, compat, image)
 
 
