@@ -24,7 +24,7 @@ class Landmarks:
     """Our network, dlib (extra [dlib-models], research use), or 3DDFA_V2 with files that you bring."""
     tddfa: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder with 3DDFA_V2's weights, basis and parameter file."""
-    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
+    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn", "retinaface"] = "network"
     """Face detector; tddfa takes its own where FaceBoxesProd.pth is in its folder."""
     formats: Annotated[str, arg(metavar="LIST")] = "npy"
     """Files to write: npy, pts (iBUG), csv (one list of all photos)."""

@@ -45,7 +45,7 @@ class Align:
     """Of the crops."""
     border: Literal["black", "edge"] = "black"
     """What lies outside the picture: black as published, or its edge repeated."""
-    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
+    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn", "retinaface"] = "network"
     """Finds the faces of pictures without points; the best one is taken."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where it works."""

@@ -41,9 +41,9 @@ class Command:
     """Folder for the results; made when missing."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
-    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn"] = "network"
+    detector: Literal["network", "mtcnn", "dlib", "dlib-cnn", "retinaface"] = "network"
     """Face detector: MTCNN's candidates judged by our network, or MTCNN alone; dlib finds frontal faces, dlib-cnn needs
-    the extra [dlib-models]."""
+    the extra [dlib-models], retinaface its published weights in the folder of PYFACE3D_MODELS."""
     predictor: Literal["network", "dlib"] = "network"
     """Landmark predictor: ours, or dlib (extra [dlib-models], research use)."""
     max_faces: Annotated[int, arg(metavar="N")] = 10

@@ -22,6 +22,7 @@ from pyface3d.face_models.landmarks import IBUG68_FLIP
 # (along the face's own vertical), its side is `side` box sizes (size: `Face.size`). Fitted on 300-W for the least
 # error, by scripts/calibrate_landmarks.py.
 DLIB_SQUARES = {"mtcnn": (0.06, 1.05), "dlib": (0.0, 1.0), "dlib-cnn": (0.0, 1.0), "landmarks": (-0.12, 1.08)}
+DLIB_SQUARES["retinaface"] = DLIB_SQUARES["mtcnn"]  # trained with the same boxes
 _FACE_SIDE = 200.0  # pixels of the square in the working crop
 _CROP_SIDE = 1.6  # side of the working crop in squares
 

@@ -19,7 +19,7 @@ class Face:
         score: confidence in [0, 1]; comparable within one detector only.
         points5: (5, 2) float32: image-left eye, image-right eye, nose tip, image-left and image-right mouth corner;
             NaN from a detector that gives none.
-        detector: whose box this is: "mtcnn", "dlib", "dlib-cnn", "faceboxes", or "landmarks".
+        detector: whose box this is: "mtcnn", "dlib", "dlib-cnn", "retinaface", "faceboxes", or "landmarks".
     """
 
     box: tuple[float, float, float, float]

@@ -12,8 +12,8 @@ from pyface3d.detect.face import Face
 from pyface3d.errors import InputError
 
 # Least score of each detector unless told; ours and MTCNN's are tuned in docs/detection.md, dlib's are dlib's own
-# (confidence 0).
-THRESHOLDS = {"network": 0.4, "mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5}
+# (confidence 0), RetinaFace's is even odds.
+THRESHOLDS = {"network": 0.4, "mtcnn": 0.75, "dlib": 0.5, "dlib-cnn": 0.5, "retinaface": 0.5}
 DETECTOR = "network"
 """The one that is used unless told."""
 # Smallest face sought unless told: this share of the picture's longer side, but never below 20 px.
@@ -33,8 +33,8 @@ def detect_faces(
     Args:
         image: (H, W, 3) uint8, sRGB, upright.
         detector: ``"network"`` (MTCNN's candidates judged by our landmark network), ``"mtcnn"`` (alone; both give five
-            points and find most covered faces), ``"dlib"`` (frontal HOG) or ``"dlib-cnn"`` (needs the extra
-            ``dlib-models``).
+            points and find most covered faces), ``"dlib"`` (frontal HOG), ``"dlib-cnn"`` (needs the extra
+            ``dlib-models``) or ``"retinaface"`` (needs its published weights in the folder of PYFACE3D_MODELS).
         min_size: side in pixels of the smallest face sought, at least 10; 2.5 % of the picture's longer side unless
             told, and at least 20. Time grows with the inverse square.
         threshold: least score in (0, 1); each detector has its own default.
@@ -60,6 +60,10 @@ def detect_faces(
         raise InputError(f"threshold must lie between 0 and 1, got {threshold}")
     if detector in ("dlib", "dlib-cnn"):
         return detect_with_dlib(image, detector, min_size, threshold)
+    if detector == "retinaface":
+        from pyface3d.detect.retinaface import load_retinaface
+
+        return load_retinaface(device).faces(image, min_size, threshold)
     if detector == "network":
         from pyface3d.detect.judged_faces import judged_faces
 

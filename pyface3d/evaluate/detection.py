@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 Detector = Callable[[NDArray[np.uint8]], list[Face]]
 Progress = Callable[[Iterable[Path], int], Iterable[Path]]
 
-_SLOW = ("dlib-cnn",)  # seconds a picture: measured when asked for
+_ASKED_FOR = ("dlib-cnn", "retinaface")  # seconds a picture, or files that few have: measured when asked for
 RFB, MIDDLE = "rfb-320", "middle"
 DETECTORS = (*THRESHOLDS, RFB, MIDDLE)
 """What can be measured: the detectors of `detect_faces`; version-RFB-320 on a letterboxed picture; and the trivial
@@ -68,7 +68,7 @@ def evaluate_detection(
     known = None if boxes is None else read_boxes(boxes)
     empty = [] if faceless is None else _pictures(faceless, limit)
     if detectors is None:
-        detectors = [n for n in DETECTORS if n not in _SLOW and (n != RFB or peer_weights is not None)]
+        detectors = [n for n in DETECTORS if n not in _ASKED_FOR and (n != RFB or peer_weights is not None)]
     made = {name: _detector(name, peer_weights) for name in detectors}
     counts = {name: _Counts() for name in made}
     with_face = len(pictures)

@@ -23,6 +23,8 @@ _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "tddfa_mb05": ("tddfa", "TddfaNet", {"width": 0.5}),
     "tddfa_mb1": ("tddfa", "TddfaNet", {"width": 1.0}),
     "faceboxes": ("faceboxes", "FaceBoxes", {}),
+    "retinaface_mobilenet025": ("retinaface", "RetinaFace", {"trunk": "mobilenet0.25"}),
+    "retinaface_resnet50": ("retinaface", "RetinaFace", {"trunk": "resnet50"}),
     "extreme3d_shape": ("extreme3d", "ShapeRegressor", {}),
     "extreme3d_bump_generator": ("extreme3d", "BumpNet", {}),
     "extreme3d_bump_discriminator": ("extreme3d", "BumpJudge", {}),

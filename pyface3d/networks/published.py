@@ -74,6 +74,7 @@ _EXTREME3D = "github.com/anhttran/extreme_3d_faces (Tran et al. 2018)"
 _CFRGAN = "github.com/yj-ju/CFR-GAN, weights of Ju et al. 2022"
 _FOCUS = "github.com/unibas-gravis/Occlusion-Robust-MoFA (Li et al. 2023)"
 _DECA = "deca.is.tue.mpg.de (Feng et al. 2021)"
+_RETINAFACE = "github.com/biubug6/Pytorch_Retinaface, trained on WIDER FACE"
 _TDDFA = "github.com/cleardusk/3DDFA_V2"
 _RESEARCH = "research only, by its authors' terms"
 _UNSTATED = "not stated with the file; ask its authors"
@@ -145,4 +146,6 @@ ORIGINALS: Mapping[str, Original] = {
     ),
     "tddfa_mb1": Original(("mb1_120x120.pth",), _TDDFA, "MIT", "B,3,120,120 BGR, (x - 127.5) / 128", rename=_tddfa_key),
     "faceboxes": Original(("FaceBoxesProd.pth",), _TDDFA, "MIT", "1,3,H,W BGR, 0…255"),
+    "retinaface_mobilenet025": Original(("mobilenet0.25_Final.pth",), _RETINAFACE, "MIT", "B,3,H,W BGR, 0…255"),
+    "retinaface_resnet50": Original(("Resnet50_Final.pth",), _RETINAFACE, "MIT", "B,3,H,W BGR, 0…255"),
 }
