@@ -31,6 +31,10 @@ class Nme:
     """Weights of our network to measure, each a row of its own."""
     peer_weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder with OpenSeeFace's lm_model0_opt.onnx."""
+    regressor: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Weights of the occlusion-robust regressor or its baseline to measure too, given the true five points."""
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "bfm_front"
+    """Face model of the regressor."""
     occlude: Annotated[int | None, arg(metavar="SEED")] = None
     """Run the methods behind the standard occluder too, drawn from this seed."""
     occluders: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -56,6 +60,8 @@ class Nme:
             methods=None if self.methods is None else names_of(self.methods),
             weights=self.weights,
             peer_weights=self.peer_weights,
+            regressor=self.regressor,
+            model=self.model,
             occlude_seed=self.occlude,
             occluders=self.occluders,
             subset=self.subset,

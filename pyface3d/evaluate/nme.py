@@ -13,7 +13,7 @@ from pyface3d.errors import InputError
 from pyface3d.evaluate.annotated_faces import AnnotatedFace, evenly, read_annotated_faces
 from pyface3d.evaluate.landmark_arrays import NUM_LANDMARKS, read_landmark_arrays
 from pyface3d.evaluate.landmark_errors import yaw_of_landmarks
-from pyface3d.evaluate.landmark_methods import MeanShape, Method, Setting, Sight, make_methods
+from pyface3d.evaluate.landmark_methods import Answer, MeanShape, Method, Setting, Sight, make_methods
 from pyface3d.evaluate.landmarks import Progress, ratio
 from pyface3d.evaluate.nme_protocol import Numbers, Protocol, figures, nme_percent, read_protocol
 from pyface3d.evaluate.occluders import StandardOccluder
@@ -49,6 +49,8 @@ def evaluate_nme(
     methods: Sequence[str] | None = None,
     weights: Sequence[Path] = (),
     peer_weights: Path | None = None,
+    regressor: Path | None = None,
+    model: str = "bfm_front",
     occlude_seed: int | None = None,
     occluders: Path | None = None,
     subset: str | None = None,
@@ -67,6 +69,9 @@ def evaluate_nme(
         methods: keys of `landmark_methods.METHODS` to run on the photos; unless told "ours" and "ours-box".
         weights: files of our network's weights to measure instead of the shipped ones.
         peer_weights: folder with OpenSeeFace's ONNX file.
+        regressor: weights of the occlusion-robust regressor or its baseline to measure too, aligned by the true five
+            points and brought back by the published bookkeeping.
+        model: face model that its coefficients are of.
         occlude_seed: run the methods also behind the standard occluder, drawn from this seed.
         occluders: folder of RGBA cut-outs for it; a textured ellipse without one.
         subset: of a folder of annotated pictures only this split.
@@ -90,12 +95,14 @@ def evaluate_nme(
         ]
         wanted = [name for name in methods or ("ours", "ours-box") if name != "mean"]
         made = make_methods(wanted, Setting(faces, tuple(weights), peer_weights)) if wanted else {}
+        if regressor is not None:
+            made |= _regression(regressor, model)
         occluder = None if occlude_seed is None else StandardOccluder(occlude_seed, occluders)
         answers |= _run(made, faces, occluder, progress)
         if occluder is not None:
             notes.append(occluder.description)
-    elif methods or occlude_seed is not None:
-        raise InputError("methods and the occluder need photos; name their folder with --images")
+    elif methods or regressor is not None or occlude_seed is not None:
+        raise InputError("methods, a regressor and the occluder need photos; name their folder with --images")
     rows, errors = _rows(protocol, answers)
     title = f"NME of 68 landmarks, {len(chosen)} pictures of {truth_dir.resolve().name}"
     return NmeResult(Table(title, rows, notes, decimals=3), errors, next(iter(protocol.truths)))
@@ -187,6 +194,23 @@ def _run(
                 if answer is not None:
                     answers[label + ending][index] = answer.points - _MIDDLE
     return answers
+
+
+def _regression(path: Path, model: str) -> dict[str, Method]:
+    """The regressor as the published evaluation runs it."""
+    from pyface3d.face_models import LinearFaceModel, load_face_model
+    from pyface3d.systems.occlusion_robust import FaceDecoder
+    from pyface3d.systems.occlusion_robust.regression import FaceRegression, load_regressor, protocol_points
+
+    face_model = load_face_model(model)
+    if not isinstance(face_model, LinearFaceModel):
+        raise InputError(f"the regressor needs a linear face model, and {model!r} has joints")
+    regression = FaceRegression(load_regressor(path), FaceDecoder(face_model))
+
+    def look(sight: Sight, /) -> Answer:
+        return Answer(regression.regress(sight.image, protocol_points(sight.truth.points)).published_landmarks)
+
+    return {f"{path.stem}, true five points": look}
 
 
 def _rows(protocol: Protocol, answers: dict[str, Numbers]) -> tuple[list[dict[str, Cell]], dict[str, Numbers]]:
