@@ -22,7 +22,7 @@ from pyface3d.systems.extreme3d import (
     register_pixels,
     run_stages,
 )
-from pyface3d.systems.extreme3d.carried import face_region, relief_along_axis
+from pyface3d.systems.extreme3d.carried import face_region, relief_along_axis, rounding
 from pyface3d.systems.extreme3d.photo import HEAD_LEVEL
 
 TITLE = "Extreme 3D Faces, geometry"
@@ -42,6 +42,7 @@ def run(threads: list[int], seconds: float) -> Iterator[Result]:
     works: dict[str, Callable[[], object]] = {
         "foundation and its picture": lambda: _again(foundation).fragments,
         "relief along the axis": lambda: _relief(_again(foundation, foundation)),
+        "rounding of the triangles": lambda: rounding(_again(foundation, foundation)),
         "dense mesh (withBump)": lambda: build_dense(foundation, relief),
         "visibility and occlusion weights": lambda: look(foundation, relief),
         "relief onto vertices, plane, completion (sparseFull)": lambda: complete_face(foundation, dense, seen),

@@ -23,7 +23,7 @@ from pyface3d.io.weights import ASSETS_DIR
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "reconstruct_batch.py"
 FAST = [
-    *("--system", "extreme3d", "--fit", "none", "--bump", "none", "--pictures", "no", "--batch", "1"),
+    *("--system", "extreme3d", "--fit", "none", "--bump", "net", "--no-recovery", "--pictures", "no", "--batch", "1"),
     *("--formats", "ply", "--stages", "foundation,final", "--poses", "frontal", "--plain"),
 ]
 GOOD = ("rgb", "opaque", "grey", "deep", "rgb_2")
@@ -97,7 +97,7 @@ def test_the_same_pixels_stored_otherwise_give_the_same_faces(undisturbed: tuple
 
 def test_the_record_says_what_was_done(undisturbed: tuple[Path, int]) -> None:
     record = json.loads((undisturbed[0] / "rgb.json").read_bytes())
-    assert record["system"] == "extreme3d" and record["bump"] == "none" and record["model"]["name"] == "head"
+    assert record["system"] == "extreme3d" and record["bump"] == "net" and record["model"]["name"] == "head"
     assert record["occlusion"] == {"from": "network"} and record["recovery"]["state"] == "hidden"
     camera, crop = record["camera"], np.array(record["crop"])
     assert camera["height"] == camera["width"] == 500 and crop.shape == (3, 3)
