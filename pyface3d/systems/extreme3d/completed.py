@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyface3d.detect.crops import Crop
-from pyface3d.detect.relief import ReliefPrediction
+from pyface3d.detect.relief import ReliefPrediction, faded
 from pyface3d.fit.relief import SIZE, bake_relief
 from pyface3d.ops import Topology, interpolate, rasterize_uvs, render_texture, sample_texture, vertex_normals
 from pyface3d.reconstruction import Reconstruction, srgb_bytes
@@ -92,7 +92,8 @@ def _detail(result: Reconstruction, stages: Stages, crop: Crop, smooth: Tensor, 
     """Relief in the chart (T, T) mm, seen, recovered or mirrored, less what the vertices carry of it."""
     foundation, topology = stages.foundation, result.topology
     height = torch.where(stages.dense.known, relief_along_normal(foundation, stages.relief.mm), 0.0)
-    seen = stages.dense.known.float().numpy()
+    whole_crop = Crop(np.eye(2, 3), *stages.dense.known.shape)
+    seen = faded(stages.dense.known.numpy(), whole_crop)  # at outlines a texel is of two surfaces
     verts_camera = result.verts_aligned.float()
     spots = result.camera.project(verts_camera[None])[0]
     baked = [
