@@ -23,7 +23,7 @@ from pyface3d.systems.extreme3d.foundation import Foundation
 from pyface3d.systems.extreme3d.stages import Stages
 
 _SMOOTHINGS = 10  # rounds of averaging over neighbours: about 15 mm on edges of 5 mm
-_TORN = 0.05  # a triangle whose mirror image is longer than this share of the chart lies across a seam
+_TORN = 0.2  # of the chart: a triangle whose mirror image is longer lies across a seam (the head's reach 0.1, or 0.6)
 
 
 def completed_head(result: Reconstruction, stages: Stages, crop: Crop, size: int = SIZE) -> Reconstruction:
@@ -94,10 +94,13 @@ def _detail(result: Reconstruction, stages: Stages, crop: Crop, smooth: Tensor, 
     height = torch.where(stages.dense.known, relief_along_normal(foundation, stages.relief.mm), 0.0)
     whole_crop = Crop(np.eye(2, 3), *stages.dense.known.shape)
     seen = faded(stages.dense.known.numpy(), whole_crop)  # at outlines a texel is of two surfaces
+    # A turned face shows its far side too, but squeezed: there the completed face has the other side's, so this has.
+    source = stages.completed.source[: topology.num_verts]
+    own_side = ((source == 1) | (source == 3)).float()
     verts_camera = result.verts_aligned.float()
     spots = result.camera.project(verts_camera[None])[0]
     baked = [
-        bake_relief(ReliefPrediction(values, crop), seen, spots, verts_camera, topology, size=size)
+        bake_relief(ReliefPrediction(values, crop), seen, spots, verts_camera, topology, own_side, size)
         for values in (height.float().numpy(), np.ones_like(seen))
     ]
     chart = rasterize_uvs(topology, size, size)

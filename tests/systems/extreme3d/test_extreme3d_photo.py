@@ -21,6 +21,7 @@ from pyface3d.networks.extreme3d import BumpNet
 from pyface3d.systems import fit as default_fit
 from pyface3d.systems.batch import run_batch
 from pyface3d.systems.extreme3d import placing
+from pyface3d.systems.extreme3d.completed import _mirrored_spots
 from pyface3d.systems.extreme3d.output import Extreme3dOptions
 from pyface3d.systems.extreme3d.photo import Extreme3dFace, reconstruct_photo
 from pyface3d.systems.extreme3d.predict import Extreme3dNetworks
@@ -134,6 +135,19 @@ def test_the_completed_head_has_the_relief_of_both_sides(clear: Extreme3dFace) -
     assert float(depth[region["back"]].max()) < 0.1
     stage = head.animatable()
     assert stage.normal_map is not None and stage.texture is not None and stage.morphs is not None
+
+
+def test_the_mirror_image_of_the_chart_has_no_gaps_in_the_skin() -> None:
+    """A triangle without one keeps no relief on the far side: its edges would show as scratches."""
+    head = load_face_model("head")
+    spots, whole = _mirrored_spots(head.topology, head.mirror)
+    corners = head.topology.faces.long()
+    skin = (head.regions["face"] & head.regions["skin"] & ~head.regions["lips"] & ~head.regions["lids"])[corners].all(1)
+    assert int(skin.sum()) > 1500 and float(whole[skin].float().mean()) > 0.995
+    chart = head.topology.uvs.float()[head.topology.uv_faces.long()]
+    torch.testing.assert_close(
+        spots[corners][..., 1][whole & skin].mean(), chart[..., 1][whole & skin].mean(), atol=1e-2, rtol=0
+    )
 
 
 def test_what_the_part_network_calls_an_occluder_is_mirrored_or_recovered(
