@@ -56,6 +56,16 @@ def test_spec_1_published_array_gives_the_published_figures(aflw: Path) -> None:
     np.testing.assert_allclose([noise["≤30° %"], noise["30–60° %"], noise[">60° %"]], [2.814, 3.286, 4.241], atol=0.001)
 
 
+def test_our_network_on_the_photos_at_hand(aflw: Path) -> None:
+    """Three of them, the true box given: well under the mean shape, and one table with the published array."""
+    array = aflw / "AFLW2000_pts68_Y_deng.npy"
+    table = evaluate_nme(aflw, [array], images=aflw.parent, methods=["ours-box"], limit=3).table
+    found = {row["method"]: row["all pictures %"] for row in table.rows if row["truth"] == "original"}
+    assert 0 < found["ours, true box"] < 6 < found["mean shape, true box"]
+    assert 0 < found[array.stem] < 5
+    assert any("3 of 2000 pictures: not comparable" in note for note in table.notes)
+
+
 def faces(count: int, seed: int = 0) -> np.ndarray:
     draw = np.random.default_rng(seed)
     return draw.uniform(100, 300, (count, 68, 2))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyface3d.data.preparation.ledger import Ledger
+from pyface3d.data.preparation.ledger import Ledger, refuse_overwriting
 from pyface3d.detect.crops import Points, alignment_points
 from pyface3d.detect.landmark_files import read_landmark_rows, read_landmarks_of, write_landmarks
 from pyface3d.errors import InputError, OutputError, Pyface3dError
@@ -201,6 +201,7 @@ def _align(
     own = source.path.suffix.lower()
     stem = prefix + source.path.stem
     written = stem + (suffix or (source.path.suffix if own in _ALIGNED_SUFFIXES else ".png"))
+    refuse_overwriting(out / written, source.path)
     content = encode_picture(crop.warp(image, border=border), written)
     with atomic_file(out / written) as stream:
         stream.write(content)
@@ -222,7 +223,7 @@ def _write_lists(ledger: Ledger, wanted: set[str], out: Path, name: str) -> None
     failed = [row["path"] for row in rows if "error" in row]
     for ending, lines in (("meta.txt", meta), ("crops.csv", crops), ("fail.txt", failed)):
         with atomic_file(out / f"{name}_{ending}") as stream:
-            stream.write("".join(f"{line}\n" for line in lines).encode())
+            stream.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
 
 
 def _meta_line(name: str, five: NDArray[np.float64]) -> str:

@@ -60,7 +60,8 @@ class Ledger:
         self._stream.close()
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        # In ASCII, for names of files may hold bytes that are no UTF-8.
+        self._stream.write(json.dumps(row, allow_nan=False) + "\n")
         self._stream.flush()
 
     def _lines(self) -> list[Row]:
@@ -75,3 +76,9 @@ class Ledger:
             if not found:
                 raise InputError(f"{self.path} is not of a run of pyface3d prepare; leave out --resume") from None
         return found
+
+
+def refuse_overwriting(target: Path, source: Path) -> None:
+    """Raise InputError where a result would take the place of the picture that it is made from."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"{source} would be written over by what is made of it; choose another output folder")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyface3d.data.preparation.hands import Silhouette, draw_hands, open_hand, paint_hands, read_silhouette
-from pyface3d.data.preparation.ledger import Ledger
+from pyface3d.data.preparation.ledger import Ledger, refuse_overwriting
 from pyface3d.detect.landmark_files import read_landmarks_of
 from pyface3d.errors import InputError, OutputError, Pyface3dError
 from pyface3d.io.atomic import atomic_file
@@ -161,6 +161,8 @@ def occlude_pictures(
             done = None
             if error is None:
                 try:
+                    for target in (covered, mask):
+                        refuse_overwriting(target, photo.path)
                     done = _occlude(photo.path, landmarks, paint)
                 except OutputError:
                     raise

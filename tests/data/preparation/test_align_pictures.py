@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,33 @@ def test_pictures_without_points_are_looked_at(photos: Path, tmp_path: Path) -> 
     assert "no face was found" in str(done["b one.png"].error)
     meta = (tmp_path / "out" / "aligned_meta.txt").read_text().split()
     np.testing.assert_allclose(np.array(meta[1:], float), (five_at(*FACES["a.png"]) - 0.5).ravel(), atol=1e-3)
+
+
+def test_a_picture_is_not_written_over(photos: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    before = (photos / "a.png").read_bytes()
+    meta = write_meta(tmp_path / "meta.txt")
+    assert main(["prepare", "align", str(photos), "-o", str(photos), "--meta", str(meta)]) == 1
+    said = capsys.readouterr()
+    assert "a.png would be written over by what is made of it" in said.err and "1 of 3 succeeded" in said.out
+    assert (photos / "a.png").read_bytes() == before
+
+
+def test_names_that_are_no_utf8(photos: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png"))
+    try:
+        odd.write_bytes((photos / "a.png").read_bytes())
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    sources = sources_of_photos(expand_inputs([odd]))
+    out = tmp_path / "out"
+
+    def find(image: np.ndarray) -> np.ndarray:
+        return landmarks_at(*FACES["a.png"]).astype(np.float32)
+
+    assert [one.error for one in align_pictures(sources, out, find=find)] == [None]
+    assert [one.resumed for one in align_pictures(sources, out, find=find, resume=True)] == [True]
+    assert (out / odd.name).is_file()
+    assert b"caf\xe9.png" in (out / "aligned_meta.txt").read_bytes()
 
 
 def test_two_of_one_name_are_not_mixed_up(photos: Path, tmp_path: Path) -> None:

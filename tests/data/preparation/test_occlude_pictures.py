@@ -226,6 +226,15 @@ def test_published_hands_by_the_command(data: Path, tmp_path: Path, capsys: pyte
     assert "other settings (seed)" in capsys.readouterr().err
 
 
+def test_a_picture_is_not_written_over(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "ori_img").rename(data / "occluded")
+    before = {path: path.read_bytes() for path in (data / "occluded").iterdir()}
+    flags = ["--landmarks", str(data / "landmarks"), "-o", str(data), "--mode", "published"]
+    assert main(["prepare", "occlude", str(data / "occluded"), *flags]) == 1
+    assert "would be written over by what is made of it" in capsys.readouterr().err
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
 def test_what_is_wrong_is_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_png(data / "ori_img" / "wide.png", np.zeros((100, 224, 3), np.uint8))
     write_landmarks(data / "landmarks" / "wide.npy", face_points())
