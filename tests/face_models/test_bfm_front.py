@@ -172,3 +172,24 @@ def test_names_without_reading(files: Path, tmp_path: Path, arrays: dict[str, np
             data[at] = draw.integers(256)
         (tmp_path / "hurt.mat").write_bytes(bytes(data))
         assert matlab_names(tmp_path / "hurt.mat") <= set(arrays) or len(matlab_names(tmp_path / "hurt.mat")) < 20
+
+
+def test_fuzz(tmp_path: Path) -> None:
+    """Changed and cut bytes give a model or our error."""
+    small = front_arrays(5, 5)
+    small |= {name: small[name][:, :3] for name in ("idBase", "exBase", "texBase")}
+    good = write_front(tmp_path / "BFM_model_front.mat", small).read_bytes()
+    draw = np.random.default_rng(0)
+    refused = 0
+    for number in range(80):
+        path = tmp_path / f"{number}" / "BFM_model_front.mat"  # a file of that name and time is read once
+        path.parent.mkdir()
+        data = bytearray(good)
+        for at in draw.integers(len(data), size=draw.integers(1, 8)):
+            data[at] = draw.integers(256)
+        path.write_bytes(bytes(data[: draw.integers(len(data))] if draw.random() < 0.2 else data))
+        try:
+            load_face_model(path.parent)
+        except AssetError:
+            refused += 1
+    assert refused > 20
