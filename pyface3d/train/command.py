@@ -17,6 +17,7 @@ from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.config import RunConfig
 from pyface3d.train.flags import read_config
 from pyface3d.train.loop import CHECKPOINT, Pace, Trainer, run_training
+from pyface3d.train.ranks import local_device
 from pyface3d.train.samples import Render, Source, render_many
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def begin(
 
     A value comes from the flags, else from the file of --config, else from the checkpoint, else from ``recipe``.
     """
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
+    device = local_device(("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device)
     torch.set_num_threads(args.threads)
     checkpoint = args.out / CHECKPOINT
     state = read_checkpoint(checkpoint) if args.resume and checkpoint.exists() else None
@@ -71,8 +72,10 @@ def run(
     """Train to the end of the schedule, from the checkpoint's ``state`` where there is one."""
     if state:
         trainer.load(state)
-        print(f"resumed at step {trainer.step} of {trainer.config.steps}", flush=True)
-    note_command(args.out, args.command)
+    if trainer.ranks.leads:
+        if state:
+            print(f"resumed at step {trainer.step} of {trainer.config.steps}", flush=True)
+        note_command(args.out, args.command)
     run_training(trainer, source, args.out, workers=workers_of(args, device), pace=pace_of(args))
 
 

@@ -17,8 +17,10 @@ from typing import Any
 import torch
 
 from pyface3d.errors import Pyface3dError
+from pyface3d.train.ranks import Ranks
 from pyface3d.train.samples import Render, SampleSet
 
+_ALONE = Ranks()
 _AHEAD = 2  # batches that each process keeps ready
 _PATIENCE_S = 2.0  # between looks at whether the other side is still there
 
@@ -29,9 +31,11 @@ class SampleFeed:
     Args:
         make_sampler: makes the sampler where it is used; with ``workers`` it must be picklable.
         render: makes samples with it.
-        batch: samples a batch; batch n holds the samples ``n * batch`` to ``(n + 1) * batch``.
+        batch: samples a batch; batch n holds the samples ``n * batch`` to ``(n + 1) * batch``, and beside
+            other ranks this one's n is the sequence's ``n * count + rank``.
         first: number of the first batch.
         workers: rendering processes, one thread each; 0 renders in this process (on a GPU).
+        ranks: processes that train together, which take the batches in turns.
 
     Attributes:
         first: as given.
@@ -39,8 +43,15 @@ class SampleFeed:
     """
 
     def __init__(
-        self, make_sampler: Callable[[], Any], render: Render, batch: int, first: int = 0, workers: int = 0
+        self,
+        make_sampler: Callable[[], Any],
+        render: Render,
+        batch: int,
+        first: int = 0,
+        workers: int = 0,
+        ranks: Ranks = _ALONE,
     ) -> None:
+        self._ranks = ranks
         self._render, self._batch, self._next, self.first = render, batch, first, first
         self.waited_s = 0.0
         self._sampler = make_sampler() if workers == 0 else None
@@ -50,7 +61,7 @@ class SampleFeed:
         self._processes = [
             context.Process(
                 target=_render_every,
-                args=(make_sampler, render, batch, first + i, workers, self._queues[i]),
+                args=(make_sampler, render, batch, first + i, workers, ranks, self._queues[i]),
                 daemon=True,
             )
             for i in range(workers)
@@ -79,7 +90,7 @@ class SampleFeed:
         began = time.perf_counter()
         number, self._next = self._next, self._next + 1
         if self._sampler is not None:
-            samples = self._render(self._sampler, number * self._batch, self._batch)
+            samples = self._render(self._sampler, _start(number, self._batch, self._ranks), self._batch)
         else:
             samples = self._receive((number - self.first) % len(self._processes))
         self.waited_s += time.perf_counter() - began
@@ -103,7 +114,7 @@ class SampleFeed:
 
 
 def _render_every(
-    make_sampler: Callable[[], Any], render: Render, batch: int, first: int, stride: int, ready: Any
+    make_sampler: Callable[[], Any], render: Render, batch: int, first: int, stride: int, ranks: Ranks, ready: Any
 ) -> None:
     """Body of a rendering process: batches ``first``, ``first + stride``, … until the parent is gone."""
     torch.set_num_threads(1)
@@ -111,7 +122,7 @@ def _render_every(
         sampler = make_sampler()
         number = first
         while True:
-            samples = render(sampler, number * batch, batch)
+            samples = render(sampler, _start(number, batch, ranks), batch)
             if not _put(ready, (type(samples), samples.arrays())):
                 return
             number += stride
@@ -120,6 +131,10 @@ def _render_every(
 
         traceback.print_exc()
         _put(ready, f"{type(error).__name__}: {error}")
+
+
+def _start(number: int, batch: int, ranks: Ranks) -> int:
+    return (number * ranks.count + ranks.rank) * batch
 
 
 def _put(ready: Any, item: object) -> bool:

@@ -19,13 +19,15 @@ from pyface3d.train.checkpoints import write_checkpoint
 from pyface3d.train.config import RunConfig
 from pyface3d.train.feeding import SampleFeed
 from pyface3d.train.flags import CHECKPOINT_S, PRINT_STEPS, VALIDATION_S
-from pyface3d.train.monitor import Monitor
+from pyface3d.train.monitor import Monitor, Silence
 from pyface3d.train.pool import SamplePool, first_batch
+from pyface3d.train.ranks import Ranks
 from pyface3d.train.samples import Render
 from pyface3d.train.schedule import averaged_network, make_optimizer, set_rates, set_training
 
 CHECKPOINT = "checkpoint.pt"
 _MOST_BAD_STEPS = 25  # in a row; then the weights themselves are spoilt
+_ALONE = Ranks()
 _STREAM = 77  # of random numbers for the changes, apart from those of the samples
 
 
@@ -85,12 +87,13 @@ class Trainer:
         network: with the weights to start from; a sub-module ``trunk`` with ``stages`` learns at a rate of its own.
         task: what it learns.
         device: where to compute.
+        ranks: the processes that train together.
     """
 
-    def __init__(self, network: nn.Module, task: Task, device: torch.device | str):
+    def __init__(self, network: nn.Module, task: Task, device: torch.device | str, ranks: Ranks = _ALONE):
         # Convolutions of these networks are faster with channels last, on both kinds of device.
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.task, self.config, self.device = task, task.config, torch.device(device)
+        self.task, self.config, self.device, self.ranks = task, task.config, torch.device(device), ranks
         set_training(self.network, self.config)
         self.optimizer = make_optimizer(self.network, self.config)
         self.averaged = averaged_network(self.network, self.config.ema)
@@ -134,7 +137,8 @@ class Trainer:
         """
         config = self.config
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout
-        rng = np.random.default_rng([config.seed, self.step, _STREAM])
+        own = [self.ranks.rank] if self.ranks.rank else []
+        rng = np.random.default_rng([config.seed, self.step, _STREAM, *own])
         set_rates(self.optimizer, self.step, config)
         self.optimizer.zero_grad()
         statistics = [value.clone() for value in self.network.buffers()]  # the forward pass changes them
@@ -145,6 +149,8 @@ class Trainer:
             (torch.stack(list(parts.values())).sum() / config.accumulate).backward()
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() / config.accumulate
+        gradients = [value.grad for value in self.network.parameters() if value.grad is not None]
+        self.ranks.average([*gradients, *sums.values()])
         total = torch.stack(list(sums.values())).sum()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
         # One transfer for all figures: each would wait for the device.
@@ -189,12 +195,13 @@ def run_training(
         workers: rendering processes; 0 renders in this one.
         pace: when to store, to measure and to stop.
     """
-    config, pace = trainer.config, pace or Pace()
-    with atomic_file(folder / "config.json") as stream:
-        stream.write(config.to_json().encode())
+    config, pace, ranks = trainer.config, pace or Pace(), trainer.ranks
+    if ranks.leads:
+        with atomic_file(folder / "config.json") as stream:
+            stream.write(config.to_json().encode())
     first = first_batch(trainer.step, config)
-    feed = SampleFeed(make_sampler, trainer.task.render, config.batch, first, workers)
-    with Monitor(folder) as monitor, feed:
+    feed = SampleFeed(make_sampler, trainer.task.render, config.batch, first, workers, ranks)
+    with Monitor(folder) if ranks.leads else Silence() as monitor, feed:
         pool = SamplePool(feed, config, trainer.device)
         began = checked = printed = stored = time.monotonic()
         sums: dict[str, float] = {}
@@ -211,14 +218,14 @@ def run_training(
                 speed["waited"] = (feed.waited_s - waited) / (now - printed)
                 monitor.figures(trainer.step, "train", means | speed)
                 sums, printed, printed_step, waited = {}, now, trainer.step, feed.waited_s
-            over = pace.limit_s is not None and now - began >= pace.limit_s
+            over = pace.limit_s is not None and ranks.agree(now - began >= pace.limit_s, trainer.device)
             last = over or trainer.step == config.steps
-            if last or now - stored >= pace.checkpoint_s:
+            if ranks.leads and (last or now - stored >= pace.checkpoint_s):
                 write_checkpoint(folder / CHECKPOINT, trainer.state())
                 stored = time.monotonic()
-            if last or now - checked >= pace.validation_s:
+            if ranks.leads and (last or now - checked >= pace.validation_s):
                 trainer.task.validate(trainer.averaged_copy(), trainer.step, monitor)
                 checked = time.monotonic()
             if over:
-                print(f"stopped at step {trainer.step} of {config.steps} for the time limit; --resume goes on")
+                monitor.say(f"stopped at step {trainer.step} of {config.steps} for the time limit; --resume goes on")
                 break

@@ -77,6 +77,30 @@ class Monitor:
             self._board.add_image(name, image, step)
 
 
+class Silence(Monitor):
+    """A monitor that keeps everything to itself: of the processes that train together one speaks."""
+
+    def __init__(self) -> None:
+        pass
+
+    def advance(self, step: int, steps: int) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def figures(self, step: int, group: str, values: Mapping[str, float]) -> None:
+        pass
+
+    def pictures(self, step: int, name: str, image: Tensor) -> None:
+        pass
+
+
 class _NoBar:
     """Where tqdm is not installed."""
 

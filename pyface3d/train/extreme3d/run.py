@@ -26,6 +26,7 @@ from pyface3d.train.extreme3d.shape import (
     start_network,
 )
 from pyface3d.train.loop import Trainer
+from pyface3d.train.ranks import Ranks
 from pyface3d.train.samples import FaceSource, Render, Source
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def train_bump(args: argparse.Namespace) -> None:
         if config.adversarial and args.init.suffix != ".safetensors":  # published files and checkpoints hold both
             command.fill(network.Dnet, start_weights(args.init, JUDGE, "Dnet."), args.init.name)
     validation = command.render_validation(args, source, render_bumps)[0]
-    trainer = Trainer(network, BumpTask(config, validation), device)
+    trainer = Trainer(network, BumpTask(config, validation), device, Ranks.join(device))
     command.run(args, trainer, source, device, state)
 
 
@@ -71,7 +72,7 @@ def train_shape(args: argparse.Namespace) -> None:
     start_network(network, validation)
     if args.init and state is None:
         command.fill(network, start_weights(args.init, SHAPE), args.init.name)
-    trainer = Trainer(network, ShapeTask(config, _shape_render(config), validation), device)
+    trainer = Trainer(network, ShapeTask(config, _shape_render(config), validation), device, Ranks.join(device))
     command.run(args, trainer, source, device, state)
 
 

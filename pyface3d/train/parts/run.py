@@ -18,6 +18,7 @@ from pyface3d.train.parts.measures import found_parts, part_measures
 from pyface3d.train.parts.photos import read_part_photos
 from pyface3d.train.parts.samples import PartSamples, render_parts
 from pyface3d.train.parts.task import PartsTask
+from pyface3d.train.ranks import Ranks
 from pyface3d.train.samples import FaceSource
 
 _PHOTO_SETS = ("face_masks_celebahq",)
@@ -33,7 +34,7 @@ def train(args: argparse.Namespace) -> None:
     config, device, state = command.begin(args, PartsConfig)
     source = face_source(args, config, device)
     network = make_network(args, config, resumed=state is not None)
-    trainer = Trainer(network, PartsTask(config, device, validation_of(args, source)), device)
+    trainer = Trainer(network, PartsTask(config, device, validation_of(args, source)), device, Ranks.join(device))
     command.run(args, trainer, source, device, state)
 
 

@@ -18,6 +18,7 @@ from pyface3d.train.points.measures import answers, photo_measures, sample_measu
 from pyface3d.train.points.photos import PhotoSet, read_photos
 from pyface3d.train.points.samples import Samples, render_samples
 from pyface3d.train.points.task import PointsTask, start_network
+from pyface3d.train.ranks import Ranks
 from pyface3d.train.samples import FaceSource
 
 _PHOTO_SETS = ("landmarks_300w",)
@@ -34,7 +35,7 @@ def train(args: argparse.Namespace) -> None:
     validation, tables = render_validation(args, source)
     network = make_network(args, config, validation, tables, resumed=state is not None)
     task = PointsTask(config, tables, device, validation, photos_of(args, config.size))
-    trainer = Trainer(network, task, device)
+    trainer = Trainer(network, task, device, Ranks.join(device))
     command.run(args, trainer, source, device, state)
 
 

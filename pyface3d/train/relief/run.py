@@ -9,6 +9,7 @@ import torch
 from pyface3d.networks.relief import ReliefNet
 from pyface3d.train import command
 from pyface3d.train.loop import Trainer
+from pyface3d.train.ranks import Ranks
 from pyface3d.train.relief.config import ReliefConfig
 from pyface3d.train.relief.samples import render_relief
 from pyface3d.train.relief.task import ReliefTask, reliefs, sample_measures
@@ -27,7 +28,8 @@ def train(args: argparse.Namespace) -> None:
     network = ReliefNet()
     if args.init and state is None:
         command.fill_from_checkpoint(network, args.init)
-    trainer = Trainer(network, ReliefTask(config, command.render_validation(args, source, render_relief)[0]), device)
+    task = ReliefTask(config, command.render_validation(args, source, render_relief)[0])
+    trainer = Trainer(network, task, device, Ranks.join(device))
     command.run(args, trainer, source, device, state)
 
 
