@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pyface3d.errors import InputError
 from pyface3d.train.checkpoints import averaged_weights, read_checkpoint
 from pyface3d.train.config import RunConfig
 from pyface3d.train.flags import read_config
@@ -119,9 +120,15 @@ def say_exported(asset: Asset, metrics: object) -> None:
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], named: str) -> None:
-    """Set the weights of a network that fit by name and shape, and say how many."""
+    """Set the weights of a network that fit by name and shape, and say how many.
+
+    Raises:
+        InputError: none does.
+    """
     known = network.state_dict()
     fitting = {key: value for key, value in weights.items() if key in known and value.shape == known[key].shape}
+    if not fitting:
+        raise InputError(f"nothing in {named} fits this network; --init wants weights of the same kind")
     network.load_state_dict(known | fitting)
     print(f"{len(fitting)} of {len(known)} tensors are from {named}, the rest is new", flush=True)
 

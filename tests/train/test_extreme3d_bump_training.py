@@ -126,8 +126,8 @@ def test_our_recipe_counts_the_face():
     def soft(difference):
         return (difference**2 + softness**2) ** 0.5 - softness
 
-    assert flat["bump"] == pytest.approx(share * soft(jump), rel=1e-3)
-    assert off["bump"] == pytest.approx(share * soft(jump + level) + (1 - share) * soft(level), rel=1e-3)
+    assert flat["bump"] == pytest.approx(30 * share * soft(jump), rel=1e-3)
+    assert off["bump"] == pytest.approx(30 * (share * soft(jump + level) + (1 - share) * soft(level)), rel=1e-3)
     assert flat["normals"] == pytest.approx(off["normals"], rel=1e-4)
 
 
@@ -158,7 +158,7 @@ def test_judge_and_network_teach_only_their_own():
 
 
 def test_learns_relief_and_mask_by_heart():
-    config = BumpConfig(steps=55, batch=4, size=SIZE, channels=8, warm_up=10, ema=0.9, learning_rate=1e-3, clip=5.0)
+    config = BumpConfig(steps=55, batch=4, size=SIZE, channels=8, relief=1.0, warm_up=10, ema=0.9, learning_rate=1e-3)
     trainer, samples = make_trainer(config), Discs().batch(0, 4)
     before = bump_figures(*reliefs(trainer.averaged_copy(), samples.image, config), samples)
     totals = [trainer.train_step(samples)["total"] for _ in range(config.steps)]

@@ -6,12 +6,13 @@ import re
 from dataclasses import asdict, fields
 
 import pytest
+import torch
 
 from pyface3d.cli import main
 from pyface3d.commands.train import TRAININGS
 from pyface3d.errors import InputError
 from pyface3d.networks.relief import SIZE
-from pyface3d.train.command import begin
+from pyface3d.train.command import begin, fill
 from pyface3d.train.extreme3d.config import PUBLISHED, BumpConfig
 from pyface3d.train.flags import add_run_flags, field_texts, read_config
 from pyface3d.train.parts.config import PartsConfig
@@ -129,3 +130,11 @@ def test_flags_that_runs_were_recorded_with_still_mean_the_same():
 
 def test_the_relief_network_is_trained_at_its_size():
     assert ReliefConfig().size == SIZE  # written out there, so that flags are read without torch
+
+
+def test_weights_that_fit_are_taken_and_none_is_an_error(capsys):
+    network = torch.nn.Linear(2, 2)
+    fill(network, {"weight": torch.ones(2, 2), "bias": torch.ones(3), "more": torch.ones(1)}, "a.pt")
+    assert network.weight.sum() == 4 and "1 of 2 tensors are from a.pt" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"nothing in b\.pt fits"):
+        fill(network, {"weight": torch.ones(2, 3)}, "b.pt")

@@ -75,8 +75,8 @@ class BumpTask:
         reliefs_of, soft = (bump, truth, face + config.outside * (1 - face)), config.softness * _per_mm(config)
         masks_of = mask, face, torch.ones_like(face)
         parts = {
-            "bump": relief_loss(*reliefs_of, soft),
-            "bump_slope": relief_slope_loss(*reliefs_of, softness=soft),
+            "bump": config.relief * relief_loss(*reliefs_of, soft),
+            "bump_slope": config.relief * relief_slope_loss(*reliefs_of, softness=soft),
             "mask": config.mask * relief_loss(*masks_of, config.softness),
             "mask_slope": config.mask * relief_slope_loss(*masks_of, softness=config.softness),
         }

@@ -22,7 +22,9 @@ class BumpConfig(RunConfig):
         channels: of the network at the crop's resolution; 16 is the published one.
         gain: mm that 12 levels of its map stand for. 1.25 is what `reconstruct` reads maps with, so that it gets true
             millimetres; the published network learnt with 1, and its relief comes out a quarter higher.
-        mask: weight of the mask's loss beside the relief's.
+        relief: weight of the relief's loss; 1 in the published one, whose targets from shading are 2 mm in the mean:
+            exact ones are some thirty times shallower, and would be lost beside the mask.
+        mask: weight of the mask's loss.
         outside: weight of pixels off the face, in the loss of the relief; 1 takes the mean over the whole map, as
             published.
         softness: differences below it, in mm of relief and in the mask's unit, are rounded off (`losses.relief_loss`),
@@ -44,6 +46,7 @@ class BumpConfig(RunConfig):
     clip: float = 1.0
     channels: int = 16
     gain: float = 1.25
+    relief: float = 30.0
     mask: float = 0.1
     outside: float = 0.1
     softness: float = 0.5
@@ -61,7 +64,7 @@ class BumpConfig(RunConfig):
             raise InputError(f"channels and gain must be positive, got {self.channels} and {self.gain}")
         if self.adversarial and self.size != 500:
             raise InputError(f"the discriminator judges maps of 512 x 512: size must be 500, got {self.size}")
-        _check_weights(self, ("mask", "outside", "softness", "normals", "adversarial"))
+        _check_weights(self, ("relief", "mask", "outside", "softness", "normals", "adversarial"))
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ PUBLISHED: Mapping[type[RunConfig], Mapping[str, Any]] = {
         "clip": _NO_CLIPPING,
         "ema": 0.0,
         "gain": 1.0,
+        "relief": 1.0,
         "outside": 1.0,
         "softness": 0.0,
         "flat_start": False,

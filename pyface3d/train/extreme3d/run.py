@@ -55,8 +55,10 @@ def train_bump(args: argparse.Namespace) -> None:
     network = BumpPair(config)
     if args.init and state is None:
         command.fill(network.Gnet, start_weights(args.init, BUMP, "Gnet."), args.init.name)
-        if config.adversarial and args.init.suffix != ".safetensors":  # published files and checkpoints hold both
-            command.fill(network.Dnet, start_weights(args.init, JUDGE, "Dnet."), args.init.name)
+        if config.adversarial and args.init.suffix != ".safetensors":  # published files hold both, and some checkpoints
+            judge = start_weights(args.init, JUDGE, "Dnet.")
+            if judge:
+                command.fill(network.Dnet, judge, args.init.name)
     validation = command.render_validation(args, source, render_bumps)[0]
     trainer = Trainer(network, BumpTask(config, validation), device, Ranks.join(device))
     command.run(args, trainer, source, device, state)
