@@ -251,3 +251,19 @@ def test_judge_sees_the_whole_map() -> None:
         changed[..., :100, :100] = 1
         moved = judge(changed)
     assert flat.shape == (1, 1024) and float((moved - flat).abs().min()) > 0
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_bump_net_agrees_between_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five draws of weights, a crop of the published size: outputs in (-1, 1) that differ by less than 1e-4."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        network, image = BumpNet().eval(), 2 * torch.rand(1, 3, 500, 500) - 1
+        with torch.inference_mode():
+            here = network(image)
+            there = network.cuda()(image.cuda())
+        for one, other in zip(here, there, strict=True):
+            assert one.shape == (1, 1, 512, 512) and float(one.abs().max()) < 1
+            torch.testing.assert_close(other.cpu(), one, atol=1e-4, rtol=0)
