@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from pyface3d.cli import EXIT_FAILED, EXIT_OK, UsageError
+from pyface3d.cli import UsageError
+from pyface3d.commands.tables import complain, finish, progress
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Landmarks:
     """At most so many faces of a photo, best detection first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where it works."""
+    resume: bool = False
+    """Leave out what an earlier run has done."""
 
     def run(self) -> int:
         if not self.inputs:
@@ -55,14 +57,16 @@ class Landmarks:
         except InputError as error:
             raise UsageError(str(error)) from None
         photos = expand_inputs(list(self.inputs))
-        failed = 0
         rows = write_photo_landmarks(
-            *(photos, self.out, backend), formats=formats, overlay=self.overlay == "yes", max_faces=self.max_faces
+            *(photos, self.out, backend),
+            formats=formats,
+            overlay=self.overlay == "yes",
+            max_faces=self.max_faces,
+            settings={"backend": self.backend, "detector": self.detector},
+            resume=self.resume,
         )
-        for done in rows:
-            if done.error is not None:
-                failed += 1
-                name = str(done.photo.path)
-                print(f"failed: {done.error if name in done.error else f'{name}: {done.error}'}", file=sys.stderr)
-        print(f"{len(photos) - failed} of {len(photos)} inputs succeeded; see {self.out}")
-        return EXIT_FAILED if failed else EXIT_OK
+        failed = resumed = 0
+        for done in progress(rows, len(photos)):
+            failed += complain(done.error, str(done.photo.path))
+            resumed += done.resumed
+        return finish(len(photos), failed, resumed, self.out)

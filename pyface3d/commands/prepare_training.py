@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from pyface3d.cli import EXIT_FAILED, EXIT_OK, UsageError
-from pyface3d.commands.tables import progress
+from pyface3d.cli import UsageError
+from pyface3d.commands.tables import complain, finish, progress
 
 if TYPE_CHECKING:
     from pyface3d.data.preparation.align import Finder, Source
@@ -76,9 +75,9 @@ class Align:
         )
         failed = resumed = 0
         for done in progress(rows, len(sources)):
-            failed += _complain(done.error, done.source.name)
+            failed += complain(done.error, done.source.name)
             resumed += done.resumed
-        return _finish(len(sources), failed, resumed, self.out)
+        return finish(len(sources), failed, resumed, self.out)
 
     def _sources(self) -> list[Source]:
         from pyface3d.data.preparation.align import sources_of_meta, sources_of_photos
@@ -155,12 +154,12 @@ class Occlude:
         )
         failed = resumed = free = 0
         for done in progress(rows, len(photos)):
-            failed += _complain(done.error, str(done.photo.path))
+            failed += complain(done.error, str(done.photo.path))
             resumed += done.resumed
             free += done.free
         if free:
             print(f"{free} left free: nothing fell on the face")
-        return _finish(len(photos), failed, resumed, self.out)
+        return finish(len(photos), failed, resumed, self.out)
 
     def _painter(self) -> Painter:
         from pyface3d.data.preparation.occlude import PublishedHands, SyntheticOccluders
@@ -198,24 +197,8 @@ class Split:
         rows = split_samples(samples, self.out, share=self.share, seed=self.seed, way=self.way, resume=self.resume)
         failed = resumed = training = 0
         for done in progress(rows, len(samples)):
-            failed += _complain(done.error, done.sample.stem)
+            failed += complain(done.error, done.sample.stem)
             resumed += done.resumed
             training += done.part == TRAIN
         print(f"{training} train, {len(samples) - failed - training} validate")
-        return _finish(len(samples), failed, resumed, self.out)
-
-
-def _complain(error: str | None, name: str) -> int:
-    """Say what failed above the bar; 1 where anything did."""
-    if error is None:
-        return 0
-    from tqdm import tqdm
-
-    tqdm.write(f"failed: {error if name in error else f'{name}: {error}'}", file=sys.stderr)
-    return 1
-
-
-def _finish(total: int, failed: int, resumed: int, out: Path) -> int:
-    earlier = f" ({resumed} of them by an earlier run)" if resumed else ""
-    print(f"{total - failed} of {total} succeeded{earlier}; see {out}")
-    return EXIT_FAILED if failed else EXIT_OK
+        return finish(len(samples), failed, resumed, self.out)

@@ -1,4 +1,4 @@
-"""What the commands that print tables share."""
+"""What the commands that go through many files share: a bar, what failed, tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from tyro.conf import arg
 
-from pyface3d.cli import EXIT_OK
+from pyface3d.cli import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from pyface3d.evaluate.tables import Table
@@ -42,3 +42,20 @@ def progress(pictures: Iterable[T], total: int) -> Iterable[T]:
 
     bar: Any = tqdm(pictures, total=total, unit="picture", disable=None, file=sys.stderr)
     return bar
+
+
+def complain(error: str | None, name: str) -> int:
+    """Say what failed above the bar; 1 where anything did."""
+    if error is None:
+        return 0
+    from tqdm import tqdm
+
+    tqdm.write(f"failed: {error if name in error else f'{name}: {error}'}", file=sys.stderr)
+    return 1
+
+
+def finish(total: int, failed: int, resumed: int, out: Path) -> int:
+    """Say how a run went; its exit code."""
+    earlier = f" ({resumed} of them by an earlier run)" if resumed else ""
+    print(f"{total - failed} of {total} succeeded{earlier}; see {out}")
+    return EXIT_FAILED if failed else EXIT_OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,9 @@ from pyface3d.detect.faces import DETECTOR, detect_faces
 from pyface3d.detect.landmark_files import write_landmark_list, write_landmarks
 from pyface3d.detect.landmarks import PREDICTORS, landmarks68
 from pyface3d.errors import InputError, OutputError, Pyface3dError
+from pyface3d.io.atomic import atomic_file
 from pyface3d.io.images import read_image, write_png
+from pyface3d.io.ledger import Ledger
 from pyface3d.systems.inputs import Photo
 
 BACKENDS = (*PREDICTORS, "tddfa")
@@ -34,11 +36,12 @@ _COLOUR = (0, 230, 255)
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one photo: how many faces were written, or why none."""
+    """What became of one photo: how many faces were written, now or by an earlier run, or why none."""
 
     photo: Photo
     faces: int
     error: str | None = None
+    resumed: bool = False
 
 
 def landmark_backend(name: str, *, detector: str = DETECTOR, tddfa: Path | None = None, device: str = "cpu") -> Backend:
@@ -92,49 +95,90 @@ def write_photo_landmarks(
     formats: Sequence[str] = ("npy",),
     overlay: bool = True,
     max_faces: int = 1,
+    settings: Mapping[str, object] | None = None,
+    resume: bool = False,
 ) -> Iterator[Written]:
     """Write the landmarks of each photo to ``out``: ``<stem>.npy``, ``<stem>.pts``, ``<stem>_landmarks.png``; a second
-    face's have ``_face2`` after the stem. ``csv`` writes one ``landmarks.csv`` of all photos' best faces at the end.
+    face's have ``_face2`` after the stem. ``csv`` writes one ``landmarks.csv`` of all photos' best faces at the end,
+    where ``landmarks_fail.txt`` lists the photos without any; ``landmarks.jsonl`` is what a resumed run needs.
+
+    Args:
+        photos: what to look at.
+        out: folder.
+        backend: finds the landmarks.
+        formats: of `FORMATS`.
+        overlay: draw them too.
+        max_faces: of a photo.
+        settings: plain values that say what ``backend`` is; a resumed run must have the same.
+        resume: leave out what an earlier run has done.
 
     Yields:
         What became of each photo, in order.
 
     Raises:
-        InputError: an unknown format.
+        InputError: an unknown format, or of other settings than the run that is resumed.
         OutputError: ``out`` cannot be written to.
     """
     strangers = [name for name in formats if name not in FORMATS]
     if strangers or not formats:
         raise InputError(f"formats must be of {', '.join(FORMATS)}, got {', '.join(strangers) or 'none'}")
+    given = {"step": "landmarks", "formats": sorted(formats), "overlay": overlay, "max_faces": max_faces}
+    ledger = Ledger(out / "landmarks.jsonl", {**given, **(settings or {})}, resume)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {out}: {error.strerror or error}; choose another folder") from error
-    best: dict[str, NDArray[np.float32]] = {}
-    for photo in photos:
-        if photo.error is not None:
-            yield Written(photo, 0, photo.error)
-            continue
-        try:
-            image = read_image(photo.path)
-            faces = [points for points, _ in zip(backend(image), range(max_faces))]
-        except OutputError:
-            raise
-        except Pyface3dError as error:
-            yield Written(photo, 0, str(error))
-            continue
-        for number, points in enumerate(faces, 1):
-            stem = photo.stem if number == 1 else f"{photo.stem}_face{number}"
-            for ending in formats:
-                if ending != "csv":
-                    write_landmarks(out / f"{stem}.{ending}", points)
-        if faces:
-            best[photo.path.name] = faces[0]
-            if overlay:
-                write_png(out / f"{photo.stem}_landmarks.png", drawn_landmarks(image, faces))
-        yield Written(photo, len(faces), None if faces else "no face was found")
+        for photo in photos:
+            row = ledger.rows.get(photo.stem)
+            if row is not None and "error" not in row and _files_are_there(out, photo.stem, row["faces"], formats):
+                yield Written(photo, row["faces"], resumed=True)
+                continue
+            done = photo.error
+            faces: list[NDArray[np.float32]] = []
+            if done is None:
+                try:
+                    faces = _write_photo(photo, out, backend, formats, overlay, max_faces)
+                except OutputError:
+                    raise
+                except Pyface3dError as error:
+                    done = str(error)
+                else:
+                    done = None if faces else "no face was found"
+            if done is None:
+                ledger.add(photo.stem, name=photo.path.name, faces=len(faces), best=faces[0].tolist())
+            else:
+                ledger.add(photo.stem, path=str(photo.path), error=done)
+            yield Written(photo, len(faces), done)
+    finally:
+        ledger.close()
+    rows = [ledger.rows[photo.stem] for photo in photos]
+    with atomic_file(out / "landmarks_fail.txt") as stream:
+        failed = "".join(f"{row['path']}\n" for row in rows if "error" in row)
+        stream.write(failed.encode("utf-8", "surrogateescape"))
     if "csv" in formats:
+        best = {row["name"]: np.array(row["best"]) for row in rows if "error" not in row}
         write_landmark_list(out / LIST_NAME, best)
+
+
+def _write_photo(
+    photo: Photo, out: Path, backend: Backend, formats: Sequence[str], overlay: bool, max_faces: int
+) -> list[NDArray[np.float32]]:
+    """The faces of a photo, after writing their files."""
+    image = read_image(photo.path)
+    faces = [points for points, _ in zip(backend(image), range(max_faces))]
+    for number, points in enumerate(faces, 1):
+        for ending in formats:
+            if ending != "csv":
+                write_landmarks(out / f"{_face_stem(photo.stem, number)}.{ending}", points)
+    if faces and overlay:
+        write_png(out / f"{photo.stem}_landmarks.png", drawn_landmarks(image, faces))
+    return faces
+
+
+def _face_stem(stem: str, number: int) -> str:
+    return stem if number == 1 else f"{stem}_face{number}"
+
+
+def _files_are_there(out: Path, stem: str, faces: int, formats: Sequence[str]) -> bool:
+    names = [_face_stem(stem, number) for number in range(1, faces + 1)]
+    return all((out / f"{name}.{ending}").is_file() for name in names for ending in formats if ending != "csv")
 
 
 def drawn_landmarks(image: Image, faces: Sequence[NDArray[np.floating]]) -> Image:

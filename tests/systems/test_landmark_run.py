@@ -41,11 +41,40 @@ def test_files_and_failures(photos: Path, tmp_path: Path) -> None:
     assert [(row.photo.stem, row.faces) for row in rows] == [("a", 2), ("b", 0), ("c", 0)]
     assert rows[0].error is None and "no face" in rows[1].error and "c.png" in rows[2].error
     names = {path.name for path in out.iterdir()}
-    assert names == {"a.npy", "a_face2.npy", "a.pts", "a_face2.pts", "a_landmarks.png", "landmarks.csv"}
+    lists = {"landmarks.csv", "landmarks_fail.txt", "landmarks.jsonl"}
+    assert names == {"a.npy", "a_face2.npy", "a.pts", "a_face2.pts", "a_landmarks.png", *lists}
+    assert (out / "landmarks_fail.txt").read_text().split() == [str(photos / name) for name in ("b.png", "c.png")]
     for name in ("a.npy", "a.pts"):
         np.testing.assert_allclose(read_landmarks(out / name), POINTS, atol=1e-3)
     np.testing.assert_allclose(read_landmark_list(out / "landmarks.csv")["a.png"], POINTS, atol=1e-3)
     assert read_image(out / "a_landmarks.png").shape == (100, 120, 3)
+
+
+def test_a_run_goes_on_where_it_stopped(photos: Path, tmp_path: Path) -> None:
+    for name in "defg":
+        write_png(photos / f"{name}.png", np.full((100, 120, 3), 150, np.uint8))
+    inputs, formats = expand_inputs([photos]), ["npy", "csv"]
+    list(write_photo_landmarks(inputs, tmp_path / "whole", two_faces, formats=formats, max_faces=2))
+    looked: list[int] = []
+
+    def counting(image: np.ndarray) -> list[np.ndarray]:
+        looked.append(1)
+        return two_faces(image)
+
+    cut = tmp_path / "cut"
+    run = write_photo_landmarks(inputs, cut, counting, formats=formats, max_faces=2)
+    for _ in range(5):
+        next(run)
+    run.close()
+    assert not (cut / "landmarks.csv").exists() and len(looked) == 4  # a, b, d, e; c is no picture
+    (cut / "d_face2.npy").unlink()
+    done = list(write_photo_landmarks(inputs, cut, counting, formats=formats, max_faces=2, resume=True))
+    assert [one.photo.stem for one in done if one.resumed] == ["a", "e"] and len(looked) == 4 + 4  # b, d, f, g
+    for path in (tmp_path / "whole").iterdir():
+        if path.suffix != ".jsonl":
+            assert (cut / path.name).read_bytes() == path.read_bytes(), path.name
+    with pytest.raises(InputError, match=r"other settings \(max_faces\)"):
+        list(write_photo_landmarks(inputs, cut, counting, formats=formats, resume=True))
 
 
 def test_overlays_show_the_points_where_they_are() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyface3d.data.preparation.ledger import Ledger, refuse_overwriting
 from pyface3d.detect.crops import Points, alignment_points
 from pyface3d.detect.landmark_files import read_landmark_rows, read_landmarks_of, write_landmarks
 from pyface3d.errors import InputError, OutputError, Pyface3dError
 from pyface3d.io.atomic import atomic_file
 from pyface3d.io.images import read_image
+from pyface3d.io.ledger import Ledger, refuse_overwriting
 from pyface3d.io.pictures import encode_picture
 from pyface3d.systems.inputs import Photo
 from pyface3d.systems.occlusion_robust.alignment import FivePointAlignment

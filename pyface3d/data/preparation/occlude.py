@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyface3d.data.preparation.hands import Silhouette, draw_hands, open_hand, paint_hands, read_silhouette
-from pyface3d.data.preparation.ledger import Ledger, refuse_overwriting
 from pyface3d.detect.landmark_files import read_landmarks_of
 from pyface3d.errors import InputError, OutputError, Pyface3dError
 from pyface3d.io.atomic import atomic_file
 from pyface3d.io.color import linear_to_srgb, srgb_to_linear
 from pyface3d.io.images import read_image
+from pyface3d.io.ledger import Ledger, refuse_overwriting
 from pyface3d.io.pictures import encode_picture, encode_png
 from pyface3d.systems.inputs import Photo
 

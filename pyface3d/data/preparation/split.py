@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pyface3d.data.preparation.ledger import Ledger
 from pyface3d.data.preparation.occlude import MASKS, OCCLUDED
 from pyface3d.errors import InputError, OutputError
+from pyface3d.io.ledger import Ledger
 from pyface3d.systems.inputs import PICTURE_SUFFIXES
 
 PICTURES, LANDMARKS = "ori_img", "landmarks"
