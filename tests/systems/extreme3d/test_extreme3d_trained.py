@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_basel import basel_arrays, write_trimmed
 
+from pyface3d.convert.checkpoints import load_network
 from pyface3d.io.meshes import read_ply
 from pyface3d.io.weights import ASSETS_DIR
 from pyface3d.systems.extreme3d.predict import read_networks
@@ -53,3 +55,20 @@ def test_train_export_reconstruct(tmp_path: Path) -> None:
     assert report["camera"]
     mesh = read_ply(tmp_path / "out" / "astronaut_withBump_aligned.ply")
     assert np.isfinite(mesh.verts).all() and (mesh.verts[:, 2] != 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("model", "sizes"), [("head", (70, 0)), ("basel", (99, 99))])
+def test_shape_network_of_a_model(model: str, sizes: tuple[int, int], tmp_path: Path) -> None:
+    """One step of the whole ResNet-101, and its file: identity of our head, or shape and texture of a Basel model."""
+    run, weights = str(tmp_path / "run"), str(tmp_path / "weights")
+    if model == "basel":
+        model = str(write_trimmed(tmp_path / "BaselFaceModel_mod.h5", basel_arrays()))
+    shape = ("train", "extreme3d", "shape", "--out", run)
+    command(*shape, "--model", model, "--steps", "1", "--batch", "2", "--pool", "1", *SMALL)
+    assert "length" in command(*shape, "--export", weights, *SMALL)
+    network = load_network(tmp_path / "weights" / "extreme3d_shape.safetensors")
+    assert (network.shapes, network.textures) == sizes
+    card = (tmp_path / "weights" / "extreme3d_shape.card.json").read_text()
+    assert str(tmp_path) not in card
