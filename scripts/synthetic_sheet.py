@@ -5,8 +5,8 @@
 Written are ``page.png`` (the pictures), ``page_labels.png`` (68 points: green visible, red hidden; dense points: blue
 visible, dark red hidden; crops without a face framed in red) and with ``--maps`` ``page_maps.png`` (a row per sample:
 picture, parts, occluder, depth, normals, relief, albedo, light; every sample is then a person of its own, as these maps
-are known of no later picture). With ``--parts`` the samples are framed for the part
-network, and ``page_parts.png`` shows each above its label map in the colours of `pyface3d.part_labels`.
+are known of no later picture). With ``--parts`` the samples are framed for the part network, and ``page_parts.png``
+shows each above its label map in the colours of `pyface3d.part_labels`.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ def main() -> None:
     began = time.perf_counter()
     try:
         framing = views.PARTS if options.parts else views.FACE
+        shots = {"shots": 1} if options.maps else {}
         engine = SyntheticFaces(
-            options.assets, size=options.size, seed=options.seed, framing=framing, hard=options.hard
+            options.assets, size=options.size, seed=options.seed, framing=framing, hard=options.hard, **shots
         )
-        names = (*(MAPS if options.maps else ()), *(("segments",) if options.parts else ()))
         for start in range(options.start, options.start + options.count, BATCH):
             count = min(BATCH, options.start + options.count - start)
             mapped = options.maps and len(rows) < MAP_ROWS
