@@ -4,11 +4,11 @@ The light is a function of the normal in nine bands, learnt from the face itself
 of the logarithm of the picture, less broad changes and what goes with a change of colour, is what relief h (mm) on a
 surface with normals n shall explain: n(h) = unit(n - grad h). The field is the most probable one:
 
-    E(h) = sum w log(1 + (d - D(h))² / s_d²) + sum |grad (h - g)|² / s_s² + sum (h - g)² / s_h²
+    E(h) = sum w log(1 + (d - D(h))² / s_d²) + sum |grad h|² / s_s² + sum h² / s_h²
     D(h) = S(n(h)) - S(n) - k (mean of h around - h)
 
-S is the logarithm of the shading, the first sum goes over cells of 2 x 2 pixels, g is a guess (0: smooth skin), and h
-is 0 where no skin is seen. The last term of D: what lies below its surroundings sees less of the light, wherever that
+S is the logarithm of the shading, the first sum goes over cells of 2 x 2 pixels, and h is 0 where no skin is
+seen. The last term of D: what lies below its surroundings sees less of the light, wherever that
 comes from. It is all that tells relief in even light, where paint of the skin's own hue looks the same; so it is held
 small. Gauss-Newton steps from coarse to fine, each solved by conjugate gradients: the same bits in every run.
 
@@ -38,6 +38,7 @@ LIMIT_MM = 2.0
 """No relief is higher or deeper."""
 
 _BROAD_MM = 4.0  # standard deviation of the Gaussian that is taken away as albedo and broad light
+_FINE_MM = 0.7  # of the one that takes away pores, stubble and noise
 _SIGMA_DATA = 0.06  # s_d, log units: what pores, noise and albedo do that is no relief
 _SIGMA_SLOPE = 0.25  # s_s
 _SIGMA_HEIGHT_MM = 0.5  # s_h
@@ -88,31 +89,23 @@ class ShadedSurface:
         return max(float(np.median(steps)), 1e-3) if len(steps) else 1.0
 
 
-def relief_from_shading(surface: ShadedSurface, guess: Floats | None = None) -> Floats:
+def relief_from_shading(surface: ShadedSurface) -> Floats:
     """Relief of a surface, mm outwards along its normal, (H, W) float32 within `LIMIT_MM`; 0 where ``weight`` is 0.
 
     Args:
         surface: the picture, linear RGB; a black, grey or one-coloured one is no error.
-        guess: a relief to start from and to stay at where shading tells nothing, (H, W) mm; None: none.
-
-    Raises:
-        InputError: arrays of other shapes.
     """
-    size = surface.weight.shape
-    if guess is not None and guess.shape != size:
-        raise InputError(f"guess must have shape {size}, got {guess.shape}")
-    start = np.zeros(size) if guess is None else np.asarray(guess, np.float64)
     if np.count_nonzero(surface.weight > 0.5) < _LEAST_PIXELS:
-        return np.asarray(np.where(surface.weight > 0, np.clip(start, -LIMIT_MM, LIMIT_MM), 0), np.float32)
+        return np.zeros(surface.weight.shape, np.float32)
     data, trust, light = _observed(surface)
-    levels = [_Level(data, trust, surface.positions, surface.normals, surface.weight, start, surface.pitch_mm)]
+    levels = [_Level(data, trust, surface.positions, surface.normals, surface.weight, surface.pitch_mm)]
     for _ in range(_LEVELS - 1):
         levels.append(levels[-1].halved())
-    change = np.zeros(levels[-1].weight.shape)
+    relief = np.zeros(levels[-1].weight.shape)
     for level in reversed(levels):
-        enlarged = np.asarray(cv2.resize(change, level.weight.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float64)
-        change = _most_probable(level, light, enlarged)
-    return np.asarray(np.clip((start + change) * (surface.weight > 0), -LIMIT_MM, LIMIT_MM), np.float32)
+        enlarged = np.asarray(cv2.resize(relief, level.weight.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float64)
+        relief = _most_probable(level, light, enlarged)
+    return np.asarray(np.clip(relief, -LIMIT_MM, LIMIT_MM), np.float32)
 
 
 def _observed(surface: ShadedSurface) -> tuple[Doubles, Doubles, NDArray[np.float32]]:
@@ -127,7 +120,7 @@ def _observed(surface: ShadedSurface) -> tuple[Doubles, Doubles, NDArray[np.floa
     light = skin.shading @ _CHANNELS
     rest = log_image @ _CHANNELS - shading_basis(surface.normals) @ light
     colour = np.stack([log_image[..., 0] - log_image[..., 1], log_image[..., 2] - log_image[..., 1]], -1)
-    fine = _high_pass(np.dstack([rest, colour]), surface.weight, _BROAD_MM / surface.pitch_mm).clip(-1, 1)
+    fine = _band_pass(np.dstack([rest, colour]), surface.weight, surface.pitch_mm).clip(-1, 1)
     data, colour = fine[..., 0], fine[..., 1:]
 
     # Pigment and blood change colour and brightness together, in a proportion of the person's own; shape does not.
@@ -151,18 +144,17 @@ class _Level:
     positions: NDArray[Any]
     normals: NDArray[Any]
     weight: NDArray[Any]
-    guess: Doubles
     pitch_mm: float
 
     def halved(self) -> _Level:
         """At half the resolution; what is no skin does not mix in, and pixels that are less than half skin are none."""
         share = self.weight[..., None]
-        maps = [self.data[..., None], self.trust[..., None], self.positions, self.normals, self.guess[..., None]]
+        maps = [self.data[..., None], self.trust[..., None], self.positions, self.normals]
         sums = _pooled(np.concatenate([*(one * share for one in maps), share], -1))
-        mean, weight = sums[..., :9] / np.maximum(sums[..., 9:], 1e-6), sums[..., 9]
+        mean, weight = sums[..., :8] / np.maximum(sums[..., 8:], 1e-6), sums[..., 8]
         normals = mean[..., 5:8] / np.maximum(np.linalg.norm(mean[..., 5:8], axis=-1, keepdims=True), 1e-9)
         weight = np.where(weight > 0.5, weight, 0)
-        return _Level(mean[..., 0], mean[..., 1], mean[..., 2:5], normals, weight, mean[..., 8], 2 * self.pitch_mm)
+        return _Level(mean[..., 0], mean[..., 1], mean[..., 2:5], normals, weight, 2 * self.pitch_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,24 +245,24 @@ class _Shading:
         return values
 
 
-def _most_probable(level: _Level, light: NDArray[np.float32], change: Doubles) -> Doubles:
-    """The change of the guess at one resolution, (H, W) mm, from a first idea of it."""
+def _most_probable(level: _Level, light: NDArray[np.float32], start: Doubles) -> Doubles:
+    """The field at one resolution, (H, W) mm, from a first idea of it."""
     skin = level.weight > 0
     numbers = np.where(skin, np.cumsum(skin).reshape(skin.shape) - 1, -1)
     cells = _Cells.of(level, numbers)
     if not len(cells.rows):
         return np.zeros(skin.shape)
-    shading, guess = _Shading(light, cells), level.guess[skin]
+    shading = _Shading(light, cells)
     data, weight = cells.read(level.data), cells.read(level.weight * level.trust)
     steps = _differences(numbers) / (level.pitch_mm * _SIGMA_SLOPE)
-    prior = steps.T @ steps + sparse.identity(len(guess)) / _SIGMA_HEIGHT_MM**2
+    prior = steps.T @ steps + sparse.identity(np.count_nonzero(skin)) / _SIGMA_HEIGHT_MM**2
 
     def misfit(found: Doubles) -> tuple[float, Doubles, Matrix]:
-        value, jacobian = shading(guess + found)
+        value, jacobian = shading(found)
         left = (data - value) / _SIGMA_DATA
         return float((weight * np.log1p(left**2)).sum() + found @ (prior @ found)), left, jacobian
 
-    found = change[skin]
+    found = start[skin]
     cost, left, jacobian = misfit(found)
     for _ in range(_STEPS):
         believed = weight / (1 + left**2)
@@ -328,15 +320,19 @@ def _differences(numbers: NDArray[np.intp]) -> Matrix:
     return sparse.vstack(blocks).tocsr()
 
 
-def _high_pass(values: NDArray[Any], weight: Floats, sigma: float) -> Floats:
-    """What a Gaussian over the skin alone leaves of (H, W, C), 0 where there is none."""
+def _band_pass(values: NDArray[Any], weight: Floats, pitch_mm: float) -> Floats:
+    """What lies between two Gaussians over the skin alone, of (H, W, C); 0 where there is none."""
 
-    def blurred(image: NDArray[Any]) -> NDArray[Any]:
+    def blurred(image: NDArray[Any], sigma: float) -> NDArray[Any]:
         smooth = cv2.GaussianBlur(np.asarray(image, np.float32), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         return np.asarray(smooth)
 
-    mean = blurred(values * weight[..., None]) / np.maximum(blurred(weight), 1e-4)[..., None]
-    return np.asarray((values - mean) * (weight > 0)[..., None], np.float32)
+    def mean(sigma: float) -> NDArray[Any]:
+        shares = np.maximum(blurred(weight, sigma), 1e-4)
+        return np.asarray(blurred(values * weight[..., None], sigma) / shares[..., None])
+
+    band = mean(_FINE_MM / pitch_mm) - mean(_BROAD_MM / pitch_mm)
+    return np.asarray(band * (weight > 0)[..., None], np.float32)
 
 
 def _over_cells(values: NDArray[Any]) -> NDArray[Any]:
