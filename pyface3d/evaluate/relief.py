@@ -192,16 +192,20 @@ def evaluate_relief(
     if "luminance" in chosen:
         rows.append(_row("dark is deep", _shortcut(heads, bright), heads, bright))
     rows.append(_row("truth", heads.relief, heads, bright))
-    return Table(
-        f"Relief of {count} heads, {light} light, albedo drawn independently, {size} px ({heads.pitch_mm:.2f} mm each)",
-        rows,
-        [
-            f"seed {seed}; over {int(heads.skin.sum())} pixels of seen skin; flat: less than 0.02 mm of true relief",
-            f"correlations after taking away a Gaussian of {SMOOTHING_MM:.0f} mm; with luminance: mean of |r| a head",
-            "sfs: shape from shading on the true smooth surface, where skin is bare: a fitted head is worse",
-            "dark is deep: log luminance so sharpened, times the factor that fits the true relief best over all heads",
-        ],
+    notes = [
+        f"seed {seed}; over {int(heads.skin.sum())} pixels of seen skin; flat: less than 0.02 mm of true relief",
+        f"correlations after taking away a Gaussian of {SMOOTHING_MM:.0f} mm; with luminance: mean of |r| a head",
+    ]
+    if "sfs" in chosen:
+        notes.append("sfs: shape from shading on the true smooth surface, where skin is bare: a fitted head is worse")
+    if "luminance" in chosen:
+        notes.append(
+            "dark is deep: log luminance so sharpened, times the factor that fits the truth best over all heads"
+        )
+    title = (
+        f"Relief of {count} heads, {light} light, albedo drawn independently, {size} px ({heads.pitch_mm:.2f} mm each)"
     )
+    return Table(title, rows, notes)
 
 
 def _row(name: str, found: Tensor, heads: LitHeads, light: Tensor) -> Mapping[str, Cell]:
