@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--bump", choices=BUMPS, default="net")
     parser.add_argument("--relief-weights", type=Path, help="of the relief network; default: the shipped ones")
     parser.add_argument("--weights", type=Path, help="folder with the published networks, for --bump original")
+    parser.add_argument("--stitch", action="store_true", help="final as one surface")
     parser.add_argument("--fit", choices=FITS, default="full")
     parser.add_argument("--limit", type=int, default=14, help="photos")
     args = parser.parse_args()
@@ -66,7 +67,13 @@ def main() -> int:
     for photo in tqdm(photos, unit="photo", disable=None):
         try:
             image = read_image(photo.path)
-            how = {"bump": args.bump, "source": source, "fit": args.fit, "references": references}
+            how = {
+                "bump": args.bump,
+                "source": source,
+                "fit": args.fit,
+                "references": references,
+                "stitch": args.stitch,
+            }
             face = reconstruct_photo(image, max_faces=1, **how)[0]
             plain = reconstruct(image, face.landmarks, fit=args.fit)[0]
             plain = plain if source is None else with_relief(plain, image, source)
