@@ -28,6 +28,8 @@ _LEAST_PART = 12  # triangles: smaller holes are not worth their border
 _LEAST_AREA = 0.5  # px²: smaller triangles, and those that are turned away, stay
 _SHEAR = 1e-3  # of the pixels' squares, whose diagonals would else be drawn by rounding
 _CLEARANCE = 1.02  # of the circle over a border's edge
+_BORDER, _ALONG, _ALL = range(3)  # which points are tried
+_ALONG_PX = 3.0
 
 Indices = NDArray[np.int64]
 Points = NDArray[np.float64]
@@ -69,27 +71,29 @@ def pixel_patch(foundation: Foundation, places: Tensor, hole: Tensor, usable: Te
     chosen = hole.numpy() & (areas > 2 * _LEAST_AREA)
     corners = places.numpy()[faces]
     chosen[_doubled(foundation, corners, chosen)] = False
-    none = np.zeros((0, 2), np.int64)
-    # First the border alone, which is quick; only a border that can be had is tried with the pixels.
-    filled = False
+    # First the border alone, then with the pixels along it, which is quick; only a border that can be had so is tried
+    # with all of them.
+    trial = _BORDER
     for _ in range(_ROUNDS):
         chosen = _without_small_parts(faces, chosen)
         if not chosen.any():
             break
-        border, pixels = _border(faces[chosen]), none
-        if filled:
+        border, pixels = _border(faces[chosen]), np.zeros((0, 2), np.int64)
+        if trial != _BORDER:
             pixels = _inside(foundation, corners[chosen], usable)
-            pixels = pixels[_clear_of(flat, border, laid(pixels + 0.5))]
+            pixels = pixels[~_around(flat, border, laid(pixels + 0.5), _CLEARANCE)]
+        if trial == _ALONG:
+            pixels = pixels[_around(flat, border, laid(pixels + 0.5), _CLEARANCE, _ALONG_PX)]
         found, wrong = _triangulated(flat, border, laid(pixels + 0.5))
         if found is not None and not len(wrong):
             area = areas[chosen].sum()
             points = np.concatenate([flat, laid(pixels + 0.5)])
             if abs(_areas(points, found).sum() - area) > 1e-6 * abs(area):
                 wrong = border  # folded, and no edge says where: all of the border gives way
-            elif filled:
+            elif trial == _ALL:
                 return Patch(torch.from_numpy(chosen), torch.from_numpy(found), torch.from_numpy(pixels))
             else:
-                filled = True
+                trial += 1
                 continue
         touched = np.zeros(len(flat), np.bool_)
         touched[wrong.ravel()] = True
@@ -196,12 +200,12 @@ def _inside(foundation: Foundation, corners: Indices, usable: Tensor) -> Indices
     return np.stack([columns.numpy(), rows.numpy()], 1)
 
 
-def _clear_of(flat: Points, border: Indices, pixels: Points) -> NDArray[np.bool_]:
-    """Pixels (P,) outside of the circles over the border's edges."""
-    clear = np.ones(len(pixels), np.bool_)
+def _around(flat: Points, border: Indices, pixels: Points, share: float, more: float = 0.0) -> NDArray[np.bool_]:
+    """Pixels (P,) in circles about the middles of the border's edges: ``share`` of half an edge, and so much more."""
+    near = np.zeros(len(pixels), np.bool_)
     if len(pixels):
         ends = flat[border]
-        radius = _CLEARANCE * np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) / 2
-        near = cKDTree(pixels).query_ball_point(ends.mean(1), radius)
-        clear[np.concatenate([np.asarray(found, np.intp) for found in near])] = False
-    return clear
+        radius = share * np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) / 2 + more
+        found = cKDTree(pixels).query_ball_point(ends.mean(1), radius)
+        near[np.concatenate([np.asarray(one, np.intp) for one in found])] = True
+    return near
