@@ -21,8 +21,11 @@ from pyface3d.systems.extreme3d import Foundation, Relief, build_foundation
 from pyface3d.systems.extreme3d.geometry_only import read_case
 from pyface3d.systems.extreme3d.recovery import (
     Placement,
+    References,
+    build_references,
     colour_occluder,
     face_chart,
+    load_references,
     read_occluder,
     recover_relief,
     tidy_occluder,
@@ -115,11 +118,24 @@ def test_recovered_relief_stays_within_limits() -> None:
     assert torch.equal(fill_holes(relief + 3, whole, holes, [])[holes > 0], torch.full((1600,), 3.0).double())
 
 
+@pytest.fixture(scope="module")
+def references(tmp_path_factory: pytest.TempPathFactory) -> References:
+    place = tmp_path_factory.mktemp("references")
+    build_references(place, 16)
+    return load_references(place)
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["mirror alone", "beside references"])
 def test_spec_23_the_other_eye_is_the_donor(
-    foundation: Foundation, head: FaceModel, placement: Placement, wrinkled: Relief, one_eye: torch.Tensor
+    foundation: Foundation,
+    head: FaceModel,
+    wrinkled: Relief,
+    one_eye: torch.Tensor,
+    references: References,
+    alone: bool,
 ) -> None:
     spoilt = Relief(wrinkled.mm + 4.0 * one_eye, wrinkled.mask)
-    found, record = recover_relief(foundation, spoilt, one_eye, face_chart(head))
+    found, record = recover_relief(foundation, spoilt, one_eye, face_chart(head), None if alone else references)
     assert record["state"] == "recovered"
     assert [hole["donor"] for hole in record["holes"]] == ["mirror"]
     assert found.mask is spoilt.mask

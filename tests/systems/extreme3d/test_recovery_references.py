@@ -12,15 +12,14 @@ import pytest
 from pyface3d.errors import AssetError, InputError, OutputError
 from pyface3d.systems.extreme3d.recovery import References, build_references, load_references
 from pyface3d.systems.extreme3d.recovery.chart import COLUMNS, ROWS, TEXEL_MM
+from pyface3d.systems.extreme3d.recovery.combination import left_out, ridge_inverse
 from pyface3d.systems.extreme3d.recovery.references import AGE_BANDS, COARSER, Tags, references_folder
 from pyface3d.systems.extreme3d.recovery.retrieval import (
     COLLAR_MM,
     NOTHING,
     SeenRelief,
     choose_donor,
-    combined,
     geodesic_mm,
-    left_out_predictions,
     reference_costs,
 )
 
@@ -103,8 +102,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_left_out_predictions_are_those_of_fits_without_the_sample() -> None:
     rng = np.random.default_rng(2)
     features, hidden, ridge = rng.normal(size=(12, 30)), rng.normal(size=(12, 7)), 3.0
-    powers, vectors = np.linalg.eigh(features @ features.T)
-    quick = left_out_predictions(powers.clip(0), vectors, hidden, ridge)
+    quick = left_out(ridge_inverse(features @ features.T, ridge), hidden)
     for out in range(12):
         rest = np.arange(12) != out
         about = features[rest]
@@ -167,8 +165,8 @@ def test_references_fill_what_the_mirror_cannot() -> None:
     hole = np.zeros(SIDE, bool)
     hole[60:90, 40:128] = True  # over both halves: the mirror image is hidden too
     choice = choose_donor(SeenRelief(np.where(hole, 0, one), ~hole), hole, references)
-    assert choice.donor == "references" and choice.weights is not None
-    whole = combined(references, choice.weights, slice(0, ROWS), slice(0, COLUMNS))
+    assert choice.donor == "references" and choice.combination is not None
+    whole = choice.combination.over(references, slice(0, ROWS), slice(0, COLUMNS))
     found = whole.reshape(SIDE[0], COARSER, SIDE[1], COARSER).mean((1, 3))
     error = np.abs(np.diff(found, axis=0) - np.diff(one, axis=0))[60:89, 40:128].mean()
     assert error < 0.2 * np.abs(np.diff(one, axis=0))[60:89, 40:128].mean()

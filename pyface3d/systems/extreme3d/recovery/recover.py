@@ -25,7 +25,7 @@ from pyface3d.systems.extreme3d.recovery.chart import COLUMNS, ROWS, FaceChart, 
 from pyface3d.systems.extreme3d.recovery.fill import Donor, fill_holes
 from pyface3d.systems.extreme3d.recovery.occluders import tidy_occluder
 from pyface3d.systems.extreme3d.recovery.references import COARSER, References
-from pyface3d.systems.extreme3d.recovery.retrieval import NOTHING, Choice, SeenRelief, choose_donor, combined
+from pyface3d.systems.extreme3d.recovery.retrieval import NOTHING, Choice, SeenRelief, choose_donor
 from pyface3d.systems.extreme3d.relief import Relief
 
 WEAK_SHARE = 0.6
@@ -33,6 +33,7 @@ WEAK_SHARE = 0.6
 
 _COUPLED_PX = 45  # holes nearer than this share a donor: both lenses of a pair of glasses do
 _MOST_GROUPS = 5
+_MARGIN_TEXELS = 12  # about a hole, for the feathered rim
 _MIRROR_SOFT_PX = 9  # over so much the other side's relief takes over from the references'
 
 
@@ -86,7 +87,9 @@ def recover_relief(
         choices = [
             choose_donor(seen, _in_chart(placement, labels == k + 1), references, actions) for k in range(groups)
         ]
-    donors = [_donor(choice, placement, relief.mm, shown, references) for choice in choices]
+    donors = [
+        _donor(choice, placement, labels == k + 1, relief.mm, shown, references) for k, choice in enumerate(choices)
+    ]
     filled = fill_holes(relief.mm, face, labels, donors, compat=compat_blend)
     before = torch.zeros_like(holes) if relief.recovered is None else relief.recovered
     record["state"] = "weak" if all(choice.donor == "none" for choice in choices) else "recovered"
@@ -144,17 +147,21 @@ class _Found(NamedTuple):
     valid: Tensor
 
 
-def _donor(choice: Choice, placement: Placement, mm: Tensor, shown: Tensor, references: References | None) -> Donor:
-    """What a choice gives over the crop."""
+def _donor(
+    choice: Choice, placement: Placement, hole: Tensor, mm: Tensor, shown: Tensor, references: References | None
+) -> Donor:
+    """What a choice gives over the crop, in a hole and next to it."""
     nothing = Donor(torch.zeros_like(mm), torch.zeros_like(shown), 1.0)
     if choice.donor == "none":
         return nothing
     mirror = _Found(*placement.mirrored(mm, shown))
-    if choice.weights is None or references is None:
+    if choice.combination is None or references is None:
         return Donor(mirror.relief, mirror.valid, choice.scale)
-    whole = combined(references, choice.weights, slice(0, ROWS), slice(0, COLUMNS))
-    everywhere = torch.ones(ROWS, COLUMNS, dtype=torch.bool)
-    expected = _Found(*placement.to_crop(torch.from_numpy(whole).to(mm), everywhere))
+    rows, columns = _around(placement.texels[hole & placement.on_chart])
+    laid, there = mm.new_zeros(ROWS, COLUMNS), torch.zeros(ROWS, COLUMNS, dtype=torch.bool)
+    laid[rows, columns] = torch.from_numpy(choice.combination.over(references, rows, columns)).to(mm)
+    there[rows, columns] = True
+    expected = _Found(*placement.to_crop(laid, there))
     both = mirror.valid & expected.valid
     if choice.mirror_share == 0 or not bool(both.any()):
         return Donor(expected.relief, expected.valid, choice.scale)
@@ -162,6 +169,15 @@ def _donor(choice: Choice, placement: Placement, mm: Tensor, shown: Tensor, refe
     beyond = torch.where(both, beyond - beyond[both].median(), torch.zeros_like(beyond))
     soft = choice.mirror_share * _soft_inside(both)
     return Donor(choice.scale * expected.relief + soft * beyond, expected.valid, 1.0)
+
+
+def _around(texels: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the chart about some texels (N, 2) of it."""
+    if not len(texels):
+        return slice(0, 0), slice(0, 0)
+    first = (texels.amin(0) - _MARGIN_TEXELS).long().clamp_min(0).tolist()
+    last = (texels.amax(0) + _MARGIN_TEXELS).long().tolist()
+    return slice(first[1], min(last[1], ROWS)), slice(first[0], min(last[0], COLUMNS))
 
 
 def _soft_inside(mask: Tensor) -> Tensor:

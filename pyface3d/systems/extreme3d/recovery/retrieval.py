@@ -1,9 +1,9 @@
 """Whose relief goes into a hole: the face's own other side, or what the references say of a face with this collar.
 
 Every reference, and the own mirror image, is compared with what is seen around the hole (the collar). One reference
-alone repeats the collar of its own face only roughly; the combination of references that explains the collar best, by
-ridge regression on gradients, is the expected relief of such a face in the hole. Where the other side of the face is
-seen, what it has beyond that expectation is added, as far as the collar shows the face to be symmetric.
+alone repeats the collar of its own face only roughly; their `combination` is the expected relief of such a face in the
+hole. Where the other side of the face is seen, what it has beyond that expectation is added: as far as the collar shows
+the face to be symmetric beyond it, and at least by the share by which the mirror image is the cheaper donor.
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pyface3d.systems.extreme3d.recovery.chart import TEXEL_MM
+from pyface3d.systems.extreme3d.recovery.combination import COARSE_MM, GAIN, Combination, Edges, Floats, Mask, combine
 from pyface3d.systems.extreme3d.recovery.references import COARSER, References
-
-Floats = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
 
 COLLAR_MM = 36.0
 """How far from a hole relief is compared, along the seen surface: 60 px of the crop."""
@@ -29,12 +26,9 @@ MIRROR_BONUS = 0.9
 _OFFSET_COST, _EXPRESSION_COST = 0.25, 0.1
 _COST_SAMPLES = 1500  # texels of the collar that costs are taken over; more change nothing
 _LEAST_COLLAR = 40  # coarse texels, 70 mm²
-_NEAR_MM = 14.0  # the collar's say in the combination fades out over so much
-_RIDGES = (0.01, 0.04, 0.16, 0.64)  # of the mean variance of the references' gradients
-_GAINS = (0.8, 1.25)
-_HOLE_SAMPLES = 1000  # edges of the hole by which the ridge is chosen
 _MIRROR_SEEN = 0.5  # of a hole whose other side is seen, before that may be the donor
 _LEAST_OVERLAP = 0.15  # of the collar whose other side is seen, before symmetry is judged by it
+_MOSTLY = 0.5
 _SCALES = (0.5, 2.0)
 
 
@@ -64,8 +58,8 @@ class Choice:
     """Where the relief for one hole comes from.
 
     Attributes:
-        donor: "mirror", "references" or "none" (no collar: nothing to go by).
-        weights: (N,) of the references about their mean; None without references.
+        donor: which gives most of it: "mirror", "references", or "none" (no collar: nothing to go by).
+        combination: of the references; None without them.
         mirror_share: how far the other side replaces the combination, in [0, 1].
         scale: factor on the donor's gradients.
         mirror_cost, reference_cost: of the own mirror image (bonus included) and of the nearest reference; None where
@@ -74,7 +68,7 @@ class Choice:
     """
 
     donor: str
-    weights: Floats | None
+    combination: Combination | None
     mirror_share: float
     scale: float
     mirror_cost: float | None = None
@@ -97,7 +91,7 @@ def choose_donor(
         actions: of the face's expression, by name, in [0, 1]; references that make others cost more. None: not known.
     """
     distance = geodesic_mm(hole, seen.known & ~hole)
-    collar = _Edges.within(np.isfinite(distance))
+    collar = Edges.within(np.isfinite(distance))
     if len(collar) < _LEAST_COLLAR:
         return NOTHING
     own, other = collar.gradients(seen.flat), seen.mirrored
@@ -114,64 +108,24 @@ def choose_donor(
         return Choice("mirror", None, 1.0, scale, mirror_cost)
     costs = reference_costs(np.isfinite(distance), seen, references, actions)
     nearest = int(costs.argmin())
-    found = _combination(collar, own, distance, _Edges.within(hole), references)
-    expected = found.expected
+    found = combine(references, seen.relief, seen.known, hole)
     mirror_share = 0.0
     if mirror_seen > 0 and overlap >= _LEAST_OVERLAP:
+        expected = found.gradients(references, collar)
         beyond = (collar.gradients(other.flat) - expected)[opposite]
         left = (own - expected)[opposite]
         mirror_share = float(np.clip((left * beyond).sum() / max(float((beyond**2).sum()), 1e-12), 0, 1))
-    by_mirror = mirror_cost is not None and mirror_cost <= costs[nearest]
-    if by_mirror:
-        mirror_share = max(mirror_share, 0.5)
+    if mirror_cost is not None and mirror_cost < costs[nearest]:
+        mirror_share = max(mirror_share, 1 - mirror_cost / float(costs[nearest]))
     return Choice(
-        "mirror" if by_mirror else "references",
-        found.weights,
+        "mirror" if mirror_share >= _MOSTLY else "references",
+        found,
         mirror_share,
-        found.gain,
+        GAIN,
         mirror_cost,
         float(costs[nearest]),
         nearest,
     )
-
-
-def combined(references: References, weights: Floats, rows: slice, columns: slice) -> Floats:
-    """The combination of references with these weights in a part of the chart, float32 mm."""
-    part = np.asarray(references.relief[:, rows, columns], np.float32)
-    shares = (weights + (1 - weights.sum()) / len(weights)).astype(np.float32)
-    return np.tensordot(shares, part, 1)
-
-
-class _Edges:
-    """Pairs of neighbouring texels that a mask holds both of."""
-
-    def __init__(self, first: NDArray[np.intp], step: NDArray[np.intp]) -> None:
-        self.first, self.second = first, first + step
-
-    @classmethod
-    def within(cls, mask: Mask) -> _Edges:
-        across, down = mask.copy(), mask.copy()
-        across[:, :-1] &= mask[:, 1:]
-        down[:-1] &= mask[1:]
-        across[:, -1] = down[-1] = False
-        right, below = np.flatnonzero(across), np.flatnonzero(down)
-        steps = np.repeat(np.array([1, mask.shape[1]]), [len(right), len(below)])
-        return cls(np.concatenate([right, below]), steps)
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def thinned(self, most: int) -> _Edges:
-        some = slice(None, None, max(1, len(self) // most))
-        return _Edges(self.first[some], (self.second - self.first)[some])
-
-    def gradients(self, flat: Floats) -> Floats:
-        """Differences along the edges of maps (..., texels): (..., edges), mm a coarse texel."""
-        return np.asarray(flat[..., self.second] - flat[..., self.first], np.float32)
-
-    def both(self, mask: Mask) -> Mask:
-        flat = mask.reshape(-1)
-        return np.asarray(flat[self.first] & flat[self.second])
 
 
 def geodesic_mm(hole: Mask, known: Mask) -> Floats:
@@ -179,7 +133,7 @@ def geodesic_mm(hole: Mask, known: Mask) -> Floats:
 
     Octagonal: a step to four neighbours, then one to eight, in turn.
     """
-    step = TEXEL_MM * COARSER
+    step = COARSE_MM
     distance = np.full(hole.shape, np.inf, np.float32)
     front = hole.astype(np.uint8)
     shapes = [cv2.getStructuringElement(shape, (3, 3)) for shape in (cv2.MORPH_CROSS, cv2.MORPH_RECT)]
@@ -191,7 +145,7 @@ def geodesic_mm(hole: Mask, known: Mask) -> Floats:
     return distance
 
 
-def _mirror_cost(collar: _Edges, seen: SeenRelief, other: SeenRelief, opposite: Mask) -> float:
+def _mirror_cost(collar: Edges, seen: SeenRelief, other: SeenRelief, opposite: Mask) -> float:
     unlike = np.abs(collar.gradients(seen.flat) - collar.gradients(other.flat))[opposite].mean()
     first = collar.first[opposite]
     apart = (seen.flat - other.flat)[first]
@@ -212,7 +166,7 @@ def reference_costs(
     their median, and a tenth of the mean square difference of the actions, where they are known. Identity, age and
     beard, which the specification's formula has too, are known of neither side.
     """
-    some = _Edges.within(collar).thinned(_COST_SAMPLES)
+    some = Edges.within(collar).thinned(_COST_SAMPLES)
     unlike = np.abs(some.gradients(references.flat) - some.gradients(seen.flat)).mean(1)
     apart = references.flat[:, some.first] - seen.flat[some.first]
     apart = np.abs(apart - np.median(apart, axis=1, keepdims=True)).mean(1)
@@ -223,55 +177,6 @@ def reference_costs(
             squares = sum((actions.get(name, 0.0) - tags.actions.get(name, 0.0)) ** 2 for name in names)
             costs[number] += _EXPRESSION_COST * squares / max(len(names), 1)
     return costs
-
-
-@dataclass(frozen=True, eq=False)
-class _Combination:
-    """Weights (N,) of the references about their mean; what they make of the collar's gradients; and the factor on
-    theirs in the hole that suits the references themselves best."""
-
-    weights: Floats
-    expected: Floats
-    gain: float
-
-
-def _combination(collar: _Edges, own: Floats, distance: Floats, hole: _Edges, references: References) -> _Combination:
-    """The references that together explain the collar's gradients: ridge regression, nearer texels counting more.
-
-    How strong the ridge must be depends on how much this collar tells about this hole. The references say: each is
-    left out in turn, its hole predicted from its collar by all others, in closed form (Hastie, Tibshirani & Friedman,
-    The Elements of Statistical Learning, equation 7.64, for each texel of the hole).
-    """
-    near = np.exp(-distance.reshape(-1)[collar.first] / (2 * _NEAR_MM)).astype(np.float32)
-    maps = collar.gradients(references.flat)
-    mean = maps.mean(0)
-    about = (maps - mean) * near
-    hidden = hole.thinned(_HOLE_SAMPLES).gradients(references.flat)
-    hidden = hidden - hidden.mean(0)
-    powers, vectors = np.linalg.eigh((about @ about.T).astype(np.float64))
-    powers = powers.clip(0.0)
-    best = np.inf, 0.0, 1.0
-    for ridge in np.asarray(_RIDGES) * powers.sum() / len(powers) + 1e-12:
-        left_out = left_out_predictions(powers, vectors, hidden, float(ridge))
-        error = float(((left_out - hidden) ** 2).sum())
-        if error < best[0]:
-            gain = float((left_out * hidden).sum() / max(float((left_out**2).sum()), 1e-12))
-            best = error, float(ridge), gain
-    kept = vectors.T @ (about @ ((own - mean) * near)) / (powers + best[1])
-    weights = (vectors @ kept).astype(np.float32)
-    return _Combination(weights, mean + weights @ (maps - mean), float(np.clip(best[2], *_GAINS)))
-
-
-def left_out_predictions(powers: Floats, vectors: Floats, hidden: Floats, ridge: float) -> Floats:
-    """What kernel ridge regression on all other samples says of each sample's targets ``hidden`` (N, T).
-
-    Args:
-        powers, vectors: eigenvalues (N,) and eigenvectors (N, N) of the kernel between the samples.
-        ridge: added to its diagonal.
-    """
-    kept = powers / (powers + ridge)
-    own_say = (vectors**2 @ kept)[:, None].clip(max=0.999)
-    return np.asarray((vectors @ (kept[:, None] * (vectors.T @ hidden)) - own_say * hidden) / (1 - own_say))
 
 
 def _scale(own: Floats, donor: Floats) -> float:
