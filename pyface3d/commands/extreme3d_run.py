@@ -80,6 +80,7 @@ def run(command: Command) -> int:
             resume=command.resume,
             max_faces=command.max_faces,
             landmarks=command.landmarks,
+            occluders=command.occluders,
             settings=settings,
         )
     except InputError as error:
@@ -122,9 +123,10 @@ def extreme3d_system(settings: Mapping[str, Any], max_faces: int, references: Re
     relief_source(settings["bump"], weights, settings["device"])
     load_models(settings["model"])
 
-    def system(image: Any, landmarks: Any) -> Any:
+    def system(image: Any, landmarks: Any, hidden: Any = None) -> Any:
         return reconstruct_photo(
             *(image, landmarks),
+            hidden=hidden,
             model=settings["model"],
             bump=settings["bump"],
             weights=weights,

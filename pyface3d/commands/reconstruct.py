@@ -88,6 +88,9 @@ class Command:
     over them."""
     landmarks: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Your own 68 landmarks: FOLDER/<stem of the photo>.pts, .txt, .csv or .npy; nothing is detected."""
+    occluders: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Your own masks of what hides faces: FOLDER/<stem of the photo>_occ.png of the photo's size, white on what hides;
+    beside what the part network finds. A photo may have none."""
     detector: Literal["network", "mtcnn", "dlib", "dlib-cnn", "retinaface"] = "network"
     """Face detector: MTCNN's candidates judged by our network, or MTCNN alone; dlib finds frontal faces, dlib-cnn needs
     the extra [dlib-models], retinaface its published weights in the folder of PYFACE3D_MODELS."""
@@ -150,6 +153,7 @@ class Command:
                 resume=self.resume,
                 max_faces=self.max_faces,
                 landmarks=self.landmarks,
+                occluders=self.occluders,
                 settings={
                     "system": self.system,
                     "model": self.model,
@@ -214,10 +218,11 @@ def fit_system(settings: Mapping[str, Any], max_faces: int) -> System:
     relief_source(settings["bump"], weights, settings["device"])  # what is missing is said once, not for every photo
     model = load_face_model(settings["model"]).to(settings["device"])
 
-    def system(image: Any, landmarks: Any) -> Any:
+    def system(image: Any, landmarks: Any, hidden: Any = None) -> Any:
         return reconstruct(
             image,
             model=model,
+            hidden=hidden,
             fit=settings["fit"],
             landmarks=landmarks,
             detector=settings["detector"],

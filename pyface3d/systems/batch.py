@@ -30,6 +30,7 @@ from pyface3d.io.weights import list_assets
 from pyface3d.reconstruction import FORMATS, POSES, STAGES, Reconstruction, check_choices
 from pyface3d.systems.inputs import Photo, expand_inputs
 from pyface3d.systems.running import THUMBNAIL, Result, RunOptions, System, Writer, around
+from pyface3d.systems.sight import HIDDEN_SUFFIX, read_hidden
 
 PICTURES_FOLDER = "report_files"
 _MAX_PICTURE_BYTES = 256 << 20
@@ -154,6 +155,7 @@ class _Job:
     fingerprint: str = ""
     image: NDArray[np.uint8] | None = None
     landmarks: NDArray[np.float32] | None = None
+    hidden: NDArray[np.bool_] | None = None
     results: Sequence[Result] = ()
     row: Row | None = None
 
@@ -212,7 +214,8 @@ class _Run:
             raise InputError(job.photo.error)
         data = read_bytes(job.photo.path, _MAX_PICTURE_BYTES)
         landmarks_file = self._landmarks_file(job.photo.path)
-        job.fingerprint = self._fingerprint(data, landmarks_file)
+        occluder_file = self._occluder_file(job.photo.path)
+        job.fingerprint = self._fingerprint(data, landmarks_file, occluder_file)
         if self.options.resume:
             job.row = self._complete(job.photo, job.fingerprint)
             if job.row is not None:
@@ -222,12 +225,15 @@ class _Run:
             from pyface3d.detect import read_landmarks
 
             job.landmarks = read_landmarks(landmarks_file)
+        if occluder_file is not None:
+            job.hidden = read_hidden(occluder_file, *job.image.shape[:2])
 
     def _work(self, job: _Job) -> None:
         if job.row is not None:
             return
         assert job.image is not None
-        job.results = self.system(job.image, job.landmarks)
+        drawn = () if job.hidden is None else (job.hidden,)
+        job.results = self.system(job.image, job.landmarks, *drawn)
         if not job.results:
             raise NoFaceError("no face was found; give its landmarks with --landmarks if there is one")
 
@@ -291,18 +297,24 @@ class _Run:
                 return candidate
         raise InputError(f"{self.options.landmarks} holds no landmarks for it ({path.stem}{_LANDMARK_ENDINGS[0]} …)")
 
+    def _occluder_file(self, path: Path) -> Path | None:
+        if self.options.occluders is None:
+            return None
+        candidate = self.options.occluders / f"{path.stem}{HIDDEN_SUFFIX}.png"
+        return candidate if candidate.is_file() else None
+
     @cached_property
     def _shipped_weights(self) -> dict[str, str]:
         """Checksums by asset: a newly trained network makes other files than the one before."""
         return {asset.card.name: asset.card.sha256 for asset in list_assets()}
 
-    def _fingerprint(self, data: bytes, landmarks_file: Path | None) -> str:
+    def _fingerprint(self, data: bytes, *own: Path | None) -> str:
         """Of everything that decides the output files."""
         settings = [self.options.affecting_files(), versions(), self._shipped_weights]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(hashlib.sha256(data).digest())
-        if landmarks_file is not None:
-            digest.update(hashlib.sha256(read_bytes(landmarks_file, _MAX_PICTURE_BYTES)).digest())
+        for file in own:
+            digest.update(b"" if file is None else hashlib.sha256(read_bytes(file, _MAX_PICTURE_BYTES)).digest())
         return digest.hexdigest()
 
     def _complete(self, photo: Photo, fingerprint: str) -> Row | None:

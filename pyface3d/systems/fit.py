@@ -56,6 +56,7 @@ def reconstruct(
     predictor: str = PREDICTOR,
     occlusion: str | None = None,
     visible: NDArray[Any] | None = None,
+    hidden: NDArray[np.bool_] | None = None,
     bump: str = "none",
     weights: Path | None = None,
     max_faces: int | None = None,
@@ -77,6 +78,7 @@ def reconstruct(
         occlusion: how to tell the face from what hides it: ``"network"`` (our part network) or ``"colours"`` (of this
             person's skin, and what the fit explains); None takes the network where its weights are installed.
         visible: your own mask of the visible face instead, (H, W) bool or probabilities; one face comes back.
+        hidden: your own mask of what hides faces, (H, W) bool, beside what the network finds; with colours it is all.
         bump: wrinkles and folds where skin is seen: ``"net"`` by our relief network, ``"sfs"`` from shading alone,
             ``"original"`` by the network of Extreme 3D Faces, or ``"none"``.
         weights: folder with the weights that ``"original"`` needs (`systems.extreme3d.predict.read_networks`).
@@ -108,7 +110,7 @@ def reconstruct(
     with one_thread():
         found = _find(image, landmarks, detector, predictor, 1 if visible is not None else max_faces, device)
         results = [
-            _reconstruct_face(image, _looked_at(image, face, occlusion, visible, device), face_model, *how)
+            _reconstruct_face(image, _looked_at(image, face, occlusion, visible, hidden, device), face_model, *how)
             for face in found
         ]
         return results if relief is None else [with_relief(result, image, relief) for result in results]
@@ -180,7 +182,12 @@ def _counted_sigma(said: FacePrediction) -> NDArray[np.float32]:
 
 
 def _looked_at(
-    image: NDArray[np.uint8], found: _Found, occlusion: str, visible: NDArray[Any] | None, device: str
+    image: NDArray[np.uint8],
+    found: _Found,
+    occlusion: str,
+    visible: NDArray[Any] | None,
+    hidden: NDArray[np.bool_] | None,
+    device: str,
 ) -> _Found:
     """The face with what is seen of it; landmarks that something hides get wider deviations."""
     timings = dict(found.timings)
@@ -189,8 +196,12 @@ def _looked_at(
     elif occlusion == "network":
         with timed(timings, "parts"):
             sight = network_sight(image, found.points, device)
+    elif hidden is not None:
+        sight = given_sight(np.ones(image.shape[:2], np.bool_), *image.shape[:2])
     else:
         return found
+    if hidden is not None:
+        sight = sight.without(hidden)
     sigma = widened(torch.from_numpy(found.sigma), torch.from_numpy(found.points), torch.from_numpy(sight.visible))
     return replace(found, sight=sight, sigma=sigma.numpy(), timings=timings)
 

@@ -36,8 +36,11 @@ class Writer(Protocol):
         ...
 
 
-System = Callable[[NDArray[np.uint8], "NDArray[np.float32] | None"], Sequence[Result]]
-"""From a picture (H, W, 3) uint8 sRGB, and its 68 landmarks where the user gave them, to one result per face."""
+System = Callable[..., Sequence[Result]]
+"""From a picture (H, W, 3) uint8 sRGB and its 68 landmarks, None unless the user gave them, to one result per face.
+
+Where the user drew what hides the face, that mask (H, W) bool is a third argument.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class RunOptions:
         workers: threads that read ahead, and as many that write.
         resume: skip pictures whose outputs are complete and were made from the same file with the same options.
         landmarks: folder with landmarks of the pictures, ``<stem of the picture>.pts|.txt|.csv|.npy``.
+        occluders: folder with masks of what hides faces, ``<stem of the picture>_occ.png``, white on what hides, for
+            any of the pictures.
         max_faces: of more faces in a picture the first so many are kept, and the row has a note; None keeps all.
         settings: whatever else the results depend on (system, model, options); a resumed run must have the same.
     """
@@ -59,6 +64,7 @@ class RunOptions:
     workers: int = 2
     resume: bool = False
     landmarks: Path | None = None
+    occluders: Path | None = None
     max_faces: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,8 +72,10 @@ class RunOptions:
         for name in ("batch", "workers", "max_faces"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.landmarks is not None and not self.landmarks.is_dir():
-            raise InputError(f"landmarks must be a folder, got {self.landmarks}")
+        for name in ("landmarks", "occluders"):
+            folder = getattr(self, name)
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"{name} must be a folder, got {folder}")
 
     def affecting_files(self) -> dict[str, Any]:
         """What decides the bytes that are written."""

@@ -17,6 +17,7 @@ from synthetic_head import egg_reconstruction
 
 from pyface3d.errors import InputError, NoFaceError, OutputError
 from pyface3d.io import staging
+from pyface3d.io.images import read_image
 from pyface3d.io.weights import list_assets
 from pyface3d.systems import batch
 from pyface3d.systems.batch import BatchOptions, map_ahead, run_batch
@@ -302,10 +303,41 @@ def test_given_landmarks_reach_the_system(tmp_path):
     assert "holds no landmarks" in report.rows[1].error
 
 
+def test_drawn_occluders_reach_the_system(tmp_path):
+    """Where there is one; a resumed run notices that it changed; one of another size is that photo's error."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    photos = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png")]
+    height, width = read_image(photos[0]).shape[:2]
+    drawn = np.zeros((height, width), np.uint8)
+    drawn[5:20, 10:30] = 255
+    Image.fromarray(drawn).save(masks / "a_occ.png")
+    given = []
+
+    def system(image, landmarks, hidden=None):
+        given.append(hidden)
+        return egg_system(image, landmarks)
+
+    def run():
+        given.clear()
+        options = BatchOptions(formats=("ply",), pictures=False, occluders=masks, resume=True)
+        return run_batch(photos, tmp_path / "out", system, options)
+
+    assert run().failed == 0 and given[1] is None
+    np.testing.assert_array_equal(given[0], drawn > 0)
+    assert run().failed == 0 and not given
+    Image.fromarray(255 - drawn).save(masks / "a_occ.png")
+    assert run().failed == 0
+    np.testing.assert_array_equal(given[0], drawn == 0)
+    Image.fromarray(drawn[1:]).save(masks / "a_occ.png")
+    (failed,) = [row for row in run().rows if not row.ok]
+    assert "a_occ.png" in failed.error and f"{height} rows" in failed.error
+
+
 @pytest.mark.parametrize(
     "options",
     [{"stages": ("final",)}, {"poses": ("left",)}, {"formats": ("stl",)}, {"batch": 0}, {"workers": 0}]
-    + [{"landmarks": Path("/nowhere")}],
+    + [{"landmarks": Path("/nowhere")}, {"occluders": Path("/nowhere")}],
 )
 def test_options_are_checked(options):
     with pytest.raises(InputError):

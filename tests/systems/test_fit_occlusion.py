@@ -78,15 +78,30 @@ def test_the_network_decides_where_it_is_asked(
     np.testing.assert_array_equal(written > 127, face.occlusion_mask.numpy())
 
 
+def test_what_a_user_drew_hides_too(monkeypatch: pytest.MonkeyPatch, portrait: np.ndarray) -> None:
+    """A mask of what hides the face takes away from what the network sees, and adds nothing."""
+    monkeypatch.setattr(sight, "load_part_predictor", disc_predictor)
+    (seen,) = reconstruct(portrait, fit="landmarks", occlusion="network")
+    hidden = np.zeros(portrait.shape[:2], bool)
+    hidden[:, : int(seen.landmarks[30, 0])] = True
+    (face,) = reconstruct(portrait, fit="landmarks", occlusion="network", hidden=hidden)
+    np.testing.assert_array_equal(face.occlusion_mask.numpy(), seen.occlusion_mask.numpy() & ~hidden)
+    (alone,) = reconstruct(portrait, fit="landmarks", occlusion="colours", hidden=hidden)
+    np.testing.assert_array_equal(alone.occlusion_mask.numpy(), ~hidden)
+    for bad in (hidden[1:], hidden.astype(np.uint8)):
+        with pytest.raises(InputError, match="hidden must be bool"):
+            reconstruct(portrait, fit="landmarks", occlusion="colours", hidden=bad)
+
+
 def test_hidden_landmarks_count_less(monkeypatch: pytest.MonkeyPatch, portrait: np.ndarray, clear) -> None:
     """The hand lies over chin and lower lip: their deviations double; eyes and nose keep theirs."""
     monkeypatch.setattr(sight, "load_part_predictor", disc_predictor)
     (found,) = _find(portrait, clear.landmarks.numpy(), "network", "network", 1, "cpu")
-    told = _looked_at(portrait, found, "network", None, "cpu")
+    told = _looked_at(portrait, found, "network", None, None, "cpu")
     ratio = told.sigma / found.sigma
     np.testing.assert_allclose(ratio[[7, 8, 9, 56, 57, 58]], 2, rtol=0.05)
     np.testing.assert_allclose(ratio[[*range(36, 48), 27, 28]], 1, rtol=0.02)
-    assert _looked_at(portrait, found, "colours", None, "cpu") is found
+    assert _looked_at(portrait, found, "colours", None, None, "cpu") is found
 
 
 def test_a_model_without_chart(portrait: np.ndarray, clear, shared_data: Path) -> None:

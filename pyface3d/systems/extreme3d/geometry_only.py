@@ -40,6 +40,7 @@ from pyface3d.systems.extreme3d.recovery import (
 )
 from pyface3d.systems.extreme3d.relief import Relief
 from pyface3d.systems.extreme3d.stages import STAGES, Stages, run_stages
+from pyface3d.systems.sight import HIDDEN_SUFFIX
 
 RELIEF_FOLDERS = ("bump", "bump_blended", "bump_original")
 """Where relief is looked for unless told, in this order."""
@@ -47,8 +48,7 @@ RELIEF_FOLDERS = ("bump", "bump_blended", "bump_original")
 ALPHA_BOUND = 5.0
 """Shape coefficients are held within so many σ; the largest of the published ones is 3.65."""
 
-OCCLUDER_SUFFIX = "_occ"
-_NOT_CROPS = ("_detect", OCCLUDER_SUFFIX)
+_NOT_CROPS = ("_detect", HIDDEN_SUFFIX)
 _MAX_ALPHA_BYTES = 1 << 20
 _LANDMARK_SIGMA_PX = 3.0  # about 2 % of the distance between the eyes in the crop, as annotators differ
 
@@ -114,7 +114,7 @@ def read_case(folder: Path, stem: str, relief: str | None = None, gain: float = 
         mask = _levels(mask_path)
     levels = crop_of_map(_levels(maps / f"{stem}_bump.png"))
     alpha_path = folder / "shape" / f"{stem}.ply.alpha"
-    occluder = folder / "imgs" / f"{stem}{OCCLUDER_SUFFIX}.png"
+    occluder = folder / "imgs" / f"{stem}{HIDDEN_SUFFIX}.png"
     return Case(
         stem=stem,
         image=image,

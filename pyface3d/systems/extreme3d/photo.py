@@ -134,6 +134,7 @@ def reconstruct_photo(
     predictor: str = PREDICTOR,
     occlusion: str | None = None,
     visible: NDArray[Any] | None = None,
+    hidden: NDArray[np.bool_] | None = None,
     recovery: bool = True,
     references: References | None = None,
     max_faces: int | None = None,
@@ -154,8 +155,9 @@ def reconstruct_photo(
         bump: where relief comes from, of `systems.relief.BUMPS`; None: `resolved_bump`.
         weights: folder with the published networks (`read_networks`), for ``bump="original"``.
         source: what makes the relief instead, loaded: `Extreme3dNetworks`, or a predictor with weights of your own.
-        fit, detector, predictor, occlusion, visible, max_faces, device: see `systems.fit.reconstruct`. Occluders are
-            what the part network or ``visible`` says; colours tell too little here.
+        fit, detector, predictor, occlusion, visible, hidden, max_faces, device: see `systems.fit.reconstruct`.
+            Occluders are what the part network, ``visible`` or ``hidden`` says; colours tell too little here. Faces
+            found as the published program finds them know ``hidden`` only where the part network is asked.
         recovery: fill in the relief under occluders (`recover_relief`); else what they hide is completed like the
             far side of the face.
         references: for the recovery, of `load_references`; None: it has the face's own other side alone.
@@ -192,11 +194,12 @@ def reconstruct_photo(
             predictor=predictor,
             occlusion=occlusion,
             visible=visible,
+            hidden=hidden,
             max_faces=max_faces,
             device=device,
         )
         faces = (carried_face(image, result, fine) for result in results)
-    how = _How(fine, bump, source, occlusion, recovery, references, compat, stitch, device)
+    how = _How(fine, bump, source, occlusion, hidden, recovery, references, compat, stitch, device)
     with one_thread():
         return [_completed(image, face, how) for face in faces]
 
@@ -220,6 +223,7 @@ class _How:
     bump: str
     source: ReliefSource | None
     occlusion: str
+    hidden: NDArray[np.bool_] | None
     recover: bool
     references: References | None
     compat: bool
@@ -243,7 +247,8 @@ def _completed(image: Picture, found: FoundFace, how: _How) -> Extreme3dFace:
         seen, asked = found.fitted.occlusion_mask.numpy(), found.fitted.occlusion_from
     elif found.fitted is None and how.occlusion == "network":
         with timed(timings, "parts"):
-            seen, asked = network_sight(image, found.points, how.device).visible, "network"
+            sight = network_sight(image, found.points, how.device)
+            seen, asked = (sight if how.hidden is None else sight.without(how.hidden)).visible, "network"
     if seen is not None:
         with timed(timings, "recovery"):
             occluder = torch.from_numpy(found.crop.warp(np.ascontiguousarray(seen, np.float32)) <= 0.5) & relief.face

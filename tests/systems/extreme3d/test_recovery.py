@@ -313,7 +313,7 @@ def test_a_users_occluder(tmp_path: Path) -> None:
     drawn[10:20, 30:40] = 255
     cv2.imwrite(str(tmp_path / "a_occ.png"), drawn)
     assert torch.equal(read_occluder(tmp_path / "a_occ.png", 50, 60), torch.from_numpy(drawn > 0))
-    with pytest.raises(InputError, match="50 x 50"):
+    with pytest.raises(InputError, match="50 rows of 50"):
         read_occluder(tmp_path / "a_occ.png", 50, 50)
 
 

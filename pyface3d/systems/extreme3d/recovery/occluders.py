@@ -18,9 +18,9 @@ from torch import Tensor
 from pyface3d.errors import InputError
 from pyface3d.fit.skin import LOG_FLOOR, learn_skin
 from pyface3d.io.color import srgb_to_linear
-from pyface3d.io.images import read_image
 from pyface3d.ops import vertex_normals
 from pyface3d.systems.extreme3d.recovery.chart import Placement
+from pyface3d.systems.sight import read_hidden
 
 CLOSE_PX, GROWTH_PX, SPECK_PX = 3, 7, 60
 """Gaps of an occluder up to this size close; it grows by so much, for its edges leave false relief around it; smaller
@@ -47,12 +47,7 @@ def read_occluder(path: Path, height: int, width: int) -> Tensor:
     Raises:
         InputError: it cannot be read, or is not of this size.
     """
-    levels = read_image(path).max(-1)
-    if levels.shape != (height, width):
-        raise InputError(
-            f"{path} must have the crop's {height} x {width} pixels, got {levels.shape[0]} x {levels.shape[1]}"
-        )
-    return torch.from_numpy(levels > 127)
+    return torch.from_numpy(read_hidden(path, height, width))
 
 
 def tidy_occluder(occluder: Tensor, face: Tensor) -> Tensor:
