@@ -111,11 +111,6 @@ def build_dense(foundation: Foundation, relief: Relief, *, compat: bool = False)
     return DenseFace(mesh, depth, base, mesh.is_vertex[0] & relief.inside)
 
 
-def without_relief(relief: Relief) -> Relief:
-    """The same face, flat."""
-    return replace(relief, mm=torch.zeros_like(relief.mm), recovered=None)
-
-
 def hide_occluders(relief: Relief, occluder: Tensor, grow_px: int = OCCLUDER_GROWTH_PX) -> Relief:
     """The relief without what covers the face, so that nothing of it becomes a vertex or counts as seen.
 
