@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pyface3d.detect.dlib_models import detect_with_dlib
 from pyface3d.detect.face import Face
-from pyface3d.errors import InputError
+from pyface3d.errors import InputError, NoFaceError
 
 # Least score of each detector unless told; ours and MTCNN's are tuned in docs/detection.md, dlib's are dlib's own
 # (confidence 0), RetinaFace's is even odds.
@@ -71,6 +71,14 @@ def detect_faces(
     from pyface3d.detect.mtcnn import load_mtcnn
 
     return load_mtcnn(device).faces(image, min_size, threshold)
+
+
+def no_face(image: NDArray[np.uint8], detector: str) -> NoFaceError:
+    """What to raise where `detect_faces` found nothing in a picture that must have a face."""
+    return NoFaceError(
+        f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
+        "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
+    )
 
 
 def check_image(image: Any) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
 from pyface3d.detect.face_points import FacePrediction, load_face_points
-from pyface3d.detect.faces import DETECTOR
+from pyface3d.detect.faces import DETECTOR, no_face
 from pyface3d.detect.landmarks import PREDICTOR, PREDICTORS
-from pyface3d.errors import InputError, NoFaceError
+from pyface3d.errors import InputError
 from pyface3d.face_models import load_face_model
 from pyface3d.fit import DenseLandmarks, FaceFit, LandmarkFit, PhotometricFit, check_plausibility, fit_landmarks
 from pyface3d.fit.hidden_points import widened
@@ -160,10 +160,7 @@ def _find(
     with timed(timings, "detect"):
         faces = detect_faces(image, detector, device=device)
     if not faces:
-        raise NoFaceError(
-            f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
-            "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
-        )
+        raise no_face(image, detector)
     for face in faces[:max_faces]:
         own, said = dict(timings), None
         with timed(own, "landmarks"):

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyface3d.detect import Face, detect_faces, face_from_landmarks, landmarks68
-from pyface3d.detect.faces import DETECTOR
+from pyface3d.detect.faces import DETECTOR, no_face
 from pyface3d.detect.landmarks import PREDICTOR
 from pyface3d.detect.parts import load_part_predictor
-from pyface3d.errors import InputError, NoFaceError
+from pyface3d.errors import InputError
 from pyface3d.io.label_maps import drawn_labels, encode_label_map
 from pyface3d.io.pictures import encode_png, reduced
 from pyface3d.io.records import versions
@@ -129,10 +129,7 @@ def segment(
     else:
         faces = detect_faces(image, detector, device=device)[:max_faces]
         if not faces:
-            raise NoFaceError(
-                f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
-                "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
-            )
+            raise no_face(image, detector)
         points = [landmarks68(image, face, predictor)[0] for face in faces]
     found = time.perf_counter()
     said = network.predict(image, points)

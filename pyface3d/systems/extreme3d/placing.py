@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyface3d.detect import detect_faces, face_from_landmarks, landmarks68
 from pyface3d.detect.crops import Crop, extreme3d_crop
-from pyface3d.errors import NoFaceError
+from pyface3d.detect.faces import no_face
 from pyface3d.face_models import FaceModel
 from pyface3d.geometry.bump_maps import CROP_SIZE
 from pyface3d.reconstruction import Reconstruction
@@ -82,10 +82,7 @@ def published_faces(
         with timed(timings, "detect"):
             faces = detect_faces(image, detector, device=device)
     if not faces:
-        raise NoFaceError(
-            f"no face was found (picture of {image.shape[1]} x {image.shape[0]} pixels, detector {detector}); "
-            "try --detector dlib-cnn, a larger picture, or give 68 landmarks (--landmarks)"
-        )
+        raise no_face(image, detector)
     for face in faces[:max_faces]:
         own = dict(timings)
         if landmarks is not None:
